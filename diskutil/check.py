@@ -1,0 +1,434 @@
+"""Verifies everything in an image: what `khoros-disk check` reports. Reads only.
+
+    superblocks → checkpoint and replay (mount) → log frame by frame → indexes → every object, its value and references
+    → segment table against the index → transactions → snapshots
+
+A finding is an error (bytes that are wrong: fsck's bit 4) or a note (a torn tail, garbage: nothing to worry about).
+Damage to one thing does not end the check of the others; what cannot be mounted at all raises its KhorosError.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from khoros.formats import constants as C
+
+from . import codec, entries, frames, replay, scan
+from .errors import KhorosError, ObjectError
+from .index import Index, Slot
+from .reader import Store
+from .records import Pointer, Record
+from .segments import parse as parse_segment
+
+# Ids up to this are marked in a bitmap; a store with larger ones uses a set.
+_BITMAP_IDS = 1 << 27
+Progress = Callable[[str, int, int], None]
+
+
+class Finding(NamedTuple):
+    """One thing that was found. `offset` in bytes of the file, or None."""
+
+    error: bool
+    text: str
+    offset: int | None = None
+
+
+class _Run(NamedTuple):
+    """The frames found in a segment: numbers of the first and last (0: none), where they start and end."""
+
+    first_lsn: int
+    last_lsn: int
+    start_offset: int
+    end_offset: int
+
+
+class Report(NamedTuple):
+    """The outcome: findings, and how much was verified."""
+
+    findings: list[Finding]
+    objects: int
+    frames: int
+    pages: int
+    bytes_read: int
+    unreachable: int
+
+    @property
+    def errors(self) -> int:
+        """How many findings are errors."""
+        return sum(finding.error for finding in self.findings)
+
+
+class _Marks:
+    """A set of object ids, dense ones cheaply."""
+
+    def __init__(self, next_id: int) -> None:
+        self._bits = bytearray(next_id // 8 + 1) if next_id <= _BITMAP_IDS else None
+        self._ids: set[int] = set()
+
+    def add(self, identity: int) -> bool:
+        """Whether it was new."""
+        if self._bits is None or identity >= 8 * len(self._bits):
+            before = len(self._ids)
+            self._ids.add(identity)
+            return len(self._ids) > before
+        at, bit = identity >> 3, 1 << (identity & 7)
+        new = not self._bits[at] & bit
+        self._bits[at] |= bit
+        return new
+
+    def __contains__(self, identity: int) -> bool:
+        if self._bits is None or identity >= 8 * len(self._bits):
+            return identity in self._ids
+        return bool(self._bits[identity >> 3] & 1 << (identity & 7))
+
+
+class Check:
+    """One check of a mounted store. `run` gives the report; `progress(stage, done, total)` is called now and then."""
+
+    def __init__(self, store: Store, progress: Progress | None = None) -> None:
+        self._store = store
+        self._progress = progress or (lambda stage, done, total: None)
+        self._findings: list[Finding] = []
+        self._frames = self._pages = self._objects = self._bytes = self._unreachable = 0
+
+    def run(self) -> Report:
+        """Verify everything once."""
+        self._check_superblocks()
+        self._check_end()
+        self._check_log()
+        self._check_index_pages()
+        self._check_objects()
+        self._check_segments()
+        self._check_transactions()
+        self._check_snapshots()
+        return Report(self._findings, self._objects, self._frames, self._pages, self._bytes,
+                      self._unreachable)
+
+    def _error(self, text: str, offset: int | None = None) -> None:
+        base = self._store.device.base
+        self._findings.append(Finding(True, text, None if offset is None else base + offset))
+
+    def _bad(self, error: KhorosError, what: str = "") -> None:
+        """A finding from an error that says where it is itself."""
+        error.file = None
+        text = f"{what}: {error}" if what else str(error)
+        self._findings.append(Finding(True, text, error.offset))
+
+    def errors_so_far(self, what: str) -> int:
+        """How many errors of that beginning were found already, of which others may only be a consequence."""
+        return sum(f.error and f.text.startswith(what) for f in self._findings)
+
+    def _note(self, text: str) -> None:
+        self._findings.append(Finding(False, text))
+
+    # -- superblocks and the end of the log -------------------------------------------------------------------
+
+    def _check_superblocks(self) -> None:
+        """Which copies may be bad follows from the order in which they are written (SPEC 2, "Updating").
+
+        A cut in an update leaves one copy unwritten or torn: the tail of the generation in force, or the head of the
+        next one, in the place of the generation before. That is no damage, and the next writer mends it. The other
+        two copies are durable before those are touched: if one of them is bad, it rotted.
+        """
+        chosen = self._store.superblock
+        for slot in self._store.slots:
+            current = slot.parity == chosen.generation % 2
+            expected = chosen.generation if current else chosen.generation - 1
+            if expected < 1 or (slot.superblock and slot.superblock.generation == expected):
+                continue
+            why = "an older generation" if slot.superblock else slot.error.summary if (
+                slot.error) else "absent"
+            text = f"superblock copy at LBA {slot.lba}: {why}"
+            if current == slot.head:
+                self._error(text, slot.lba * C.SECTOR_BYTES)
+            else:
+                self._note(f"{text}; cut off while it was written, or damaged since: "
+                           "the next mount for writing mends it")
+
+    def _check_end(self) -> None:
+        if self._store.replayed.damage is not None:
+            self._bad(self._store.replayed.damage)
+        elif self._store.verdict == "torn":
+            what = self._store.replayed.reason
+            self._note("not unmounted cleanly; the next mount for writing recovers it"
+                       + (f" (an unfinished transaction ends with: {what})" if what else ""))
+
+    # -- the log ----------------------------------------------------------------------------------------------
+
+    def _check_log(self) -> None:
+        """Every frame and entry of every segment in use; holes between frames whose numbers are known."""
+        used, end = self._used_segments(), self._store.replayed.position
+        runs: dict[int, _Run] = {}
+        for number, (sequence, segment) in enumerate(sorted(used.items())):
+            self._progress("log", number, len(used))
+            runs[sequence] = self._check_segment_frames(segment, sequence)
+        for sequence, run in sorted(runs.items()):
+            following = runs[sequence + 1].first_lsn if sequence + 1 in runs else 0
+            if sequence == end.segment_sequence:
+                following = end.lsn
+            self._check_run(used[sequence], run, following)
+
+    def _check_run(self, segment: int, run: _Run, following: int) -> None:
+        """A segment's frames must reach up to the first one that follows; 0 for not known."""
+        if self._store.replayed.damage is not None:
+            return  # reported, and what follows it cannot be judged
+        if not run.first_lsn:
+            # Only a store to which nothing was ever written stands in a segment without a frame.
+            if following != 1:
+                self._error(f"no frame of segment {segment} can be read", run.end_offset)
+        elif run.start_offset != self._store.geometry.segment_lba(segment) * C.SECTOR_BYTES:
+            self._error(f"the first frame of segment {segment} is unreadable",
+                        self._store.geometry.segment_lba(segment) * C.SECTOR_BYTES)
+        elif following and run.last_lsn + 1 < following:
+            self._error(f"frames {run.last_lsn + 1} to {following - 1} of segment {segment} "
+                        "are unreadable", run.end_offset)
+
+    def _used_segments(self) -> dict[int, int]:
+        """sequence -> number of every segment that holds log, replayed ones included."""
+        used = {}
+        try:
+            for segment, fields in self._store.segments.items():
+                row = parse_segment(fields)
+                if row.state in (C.SEGMENT_OPEN, C.SEGMENT_FULL, C.SEGMENT_BAD):
+                    used[row.sequence] = segment
+        except KhorosError as error:
+            self._bad(error, "segment table")
+        position = self._store.replayed.position
+        used[position.segment_sequence] = position.segment
+        used.update({sequence: segment for segment, sequence in self._store.replayed.opened})
+        return used
+
+    def _check_segment_frames(self, segment: int, sequence: int) -> _Run:
+        """Verify the frames of a segment up to the end of the log; what the walk saw."""
+        store, end = self._store, self._store.replayed.position.lsn
+        data = scan.segment_bytes(store.device, store.geometry, segment)
+        self._bytes += len(data)
+        base = store.geometry.segment_lba(segment) * C.SECTOR_BYTES
+        run = _Run(0, 0, base, base)
+        for found in scan.Walk(data, base, store.geometry, store.superblock.epoch, sequence).frames():
+            if found.header is None:
+                continue  # judged by the numbers of the frames around it
+            if found.header.lsn >= end:
+                break
+            if run.last_lsn and found.header.lsn != run.last_lsn + 1:
+                self._error(f"frames {run.last_lsn + 1} to {found.header.lsn - 1} of segment "
+                            f"{segment} are unreadable", run.end_offset)
+            start = run.start_offset if run.first_lsn else found.offset
+            run = _Run(run.first_lsn or found.header.lsn, found.header.lsn, start,
+                       found.offset + max(found.length, store.geometry.append_bytes))
+            self._check_frame(found)
+        return run
+
+    def _check_frame(self, found: scan.Found) -> None:
+        self._frames += 1
+        if found.error is not None or found.payload is None or found.header is None:
+            self._error(f"frame: {found.error}", found.offset)
+            return
+        start = found.offset + frames.HEADER_BYTES
+        try:
+            for row in entries.walk(found.payload, found.header.entry_count):
+                entries.verify(found.payload, row)
+                if row.kind == C.KIND_COMMIT:
+                    replay.commit_record(entries.verify(found.payload, row))
+        except KhorosError as error:
+            self._error(f"frame {found.header.lsn}: {error}", start)
+
+    # -- indexes ----------------------------------------------------------------------------------------------
+
+    def _check_index_pages(self) -> None:
+        for name, index in (("object", self._store.objects), ("segment", self._store.segments),
+                            ("transaction", self._store.transactions)):
+            for level, number, data in self._pages_of(index, f"{name} index"):
+                if data.count(0) == len(data):
+                    self._error(f"{name} index: page {number} of level {level} is empty and stored")
+
+    def _pages_of(self, index: Index, name: str) -> Iterator[tuple[int, int, bytes]]:
+        """Every page that can be read; a bad one is a finding, and its siblings go on."""
+        pending: list[tuple[Pointer, int, int]] = []
+        if index.root is not None:
+            pending.append((index.root, index.levels - 1, 0))
+        while pending:
+            pointer, level, number = pending.pop()
+            try:
+                data = index.page(pointer, level, number)
+            except KhorosError as error:
+                self._bad(error, f"{name}, page {number} of level {level}")
+                continue
+            self._pages += 1
+            yield level, number, data
+            if level:
+                pending += index.children(data, level, number)
+
+    def _leaves(self, index: Index, name: str) -> Iterator[tuple[int, Slot]]:
+        for level, number, data in self._pages_of(index, name):
+            if level == 0:
+                yield from index.leaf_items(data, number)
+
+    # -- objects ----------------------------------------------------------------------------------------------
+
+    def _object_pointers(self) -> Iterator[tuple[int, Pointer]]:
+        changed = self._store.replayed.objects
+        for identity, fields in self._readable_leaves(self._store.objects):
+            pointer = Pointer.of(*fields)
+            if pointer is not None and identity not in changed:
+                yield identity, pointer
+        for identity, pointer in sorted(changed.items()):
+            if pointer is not None:
+                yield identity, pointer
+
+    def _readable_leaves(self, index: Index) -> Iterator[tuple[int, Slot]]:
+        """As `_leaves`, in key order, without reporting again what `_check_index_pages` reported."""
+        quiet = Check(self._store)
+        return quiet._leaves(index, "")
+
+    def _check_objects(self) -> None:
+        """Every object: entry, canonical value, references; then what the root reaches."""
+        store = self._store
+        exists = _Marks(store.next_id)
+        ids, starts, targets = array("q"), array("q"), array("q")
+        for identity, pointer in self._object_pointers():
+            self._objects += 1
+            if not self._objects & 4095:
+                self._progress("objects", self._objects, 0)
+            exists.add(identity)
+            if not C.ROOT_ID <= identity < store.next_id:
+                self._error(f"object {identity}: its id was never handed out (next is {store.next_id})")
+            ids.append(identity)
+            starts.append(len(targets))
+            targets.extend(self._check_object(identity, pointer))
+        starts.append(len(targets))
+        if self._objects and C.ROOT_ID not in exists:
+            self._error("there are objects and no root (object 1)")
+        self._check_references(exists, ids, starts, targets)
+
+    def _check_object(self, identity: int, pointer: Pointer) -> list[int]:
+        try:
+            stored = self._store.read_at(identity, pointer)
+            self._bytes += entries.size(pointer.payload_bytes)
+            if stored.kind == C.KIND_TABLE:
+                return codec.references(codec.decode_table(stored.payload))
+        except KhorosError as error:
+            if not isinstance(error, ObjectError):
+                error.offset = self._store.device.base + pointer.offset
+            self._bad(error, "" if isinstance(error, ObjectError) else f"object {identity}")
+        return []
+
+    def _check_references(self, exists: _Marks, ids: array[int], starts: array[int],
+                          targets: array[int]) -> None:
+        place = {identity: number for number, identity in enumerate(ids)}
+        reached, pending = _Marks(self._store.next_id), [C.ROOT_ID]
+        reached.add(C.ROOT_ID)
+        count = 0
+        while pending:
+            number = place.get(pending.pop())
+            if number is None:
+                continue
+            count += 1
+            for target in targets[starts[number] : starts[number + 1]]:
+                if reached.add(target):
+                    pending.append(target)
+        for number, identity in enumerate(ids):
+            for target in targets[starts[number] : starts[number + 1]]:
+                if target not in exists and identity in reached:
+                    self._error(f"object {identity} refers to object {target}, which does not exist")
+        self._unreachable = len(ids) - count
+        if self._unreachable and not self.errors_so_far("object"):
+            self._note(f"{self._unreachable} objects cannot be reached from the root (garbage)")
+
+    # -- tables -----------------------------------------------------------------------------------------------
+
+    def _check_segments(self) -> None:
+        """Live bytes, states and counts of the last checkpoint against the object index that it has."""
+        store, record = self._store, self._store.checkpoint
+        if record is None:
+            return
+        live: Counter[int] = Counter()
+        count = total = 0
+        for identity, fields in self._readable_leaves(store.objects):
+            pointer = Pointer.of(*fields)
+            if pointer is None or not store.geometry.holds(
+                pointer.offset, entries.size(pointer.payload_bytes)
+            ):
+                self._error(f"object {identity}: its pointer leaves the log")
+                continue
+            size = entries.size(pointer.payload_bytes)
+            live[store.geometry.segment_of_offset(pointer.offset)] += size
+            count, total = count + 1, total + size
+        self._compare("object_count of the checkpoint", record.object_count, count)
+        self._compare("object_bytes of the checkpoint", record.object_bytes, total)
+        self._check_segment_rows(live, record)
+
+    def _check_segment_rows(self, live: Counter[int], record: Record) -> None:
+        store = self._store
+        seen: dict[int, int] = {}
+        for segment, fields in self._readable_leaves(store.segments):
+            row = parse_segment(fields)
+            if segment >= store.geometry.segment_count:
+                self._error(f"segment table: segment {segment} is beyond the store")
+                continue
+            if row.state > C.SEGMENT_BAD:
+                self._error(f"segment {segment}: state {row.state} is none that exists")
+            self._compare(f"live bytes of segment {segment}", row.live_bytes, live.pop(segment, 0))
+            if row.state in (C.SEGMENT_OPEN, C.SEGMENT_FULL):
+                other = seen.setdefault(row.sequence, segment)
+                if other != segment:
+                    self._error(f"segments {other} and {segment} have the same sequence")
+            if (row.state == C.SEGMENT_OPEN) != (segment == record.open_segment):
+                self._error(f"segment {segment}: open in the table or in the checkpoint, not in both")
+            if row.live_bytes and row.state in (C.SEGMENT_FREE, C.SEGMENT_PENDING):
+                self._error(f"segment {segment} is free and holds {row.live_bytes} live bytes")
+        for segment, size in live.items():
+            self._error(f"segment {segment} holds {size} live bytes and is not in the segment table")
+
+    def _compare(self, what: str, stated: int, counted: int) -> None:
+        if stated != counted:
+            self._error(f"{what}: {stated} stated, {counted} counted")
+
+    def _check_transactions(self) -> None:
+        """Each transaction from the oldest one kept has a commit record that says its number."""
+        store = self._store
+        record = store.checkpoint
+        if record is None:
+            return
+        numbers = []
+        before = self.errors_so_far("transaction index")
+        for number, fields in self._readable_leaves(store.transactions):
+            pointer = Pointer.of(*fields)
+            if pointer is None:
+                continue
+            numbers.append(number)
+            try:
+                store.transaction_at(number, pointer)
+            except KhorosError as error:
+                self._bad(error, f"transaction t{number}")
+        oldest = record.oldest_transaction
+        if oldest and not before and numbers != list(range(oldest, record.transaction + 1)):
+            missing = sorted(set(range(oldest, record.transaction + 1)) - set(numbers))
+            extra = sorted(set(numbers) - set(range(1, record.transaction + 1)))
+            if missing:
+                self._error(f"the transaction table lacks t{missing[0]}"
+                            f"{' and others' if len(missing) > 1 else ''}")
+            if extra:
+                self._error(f"the transaction table has t{extra[0]}, which never was")
+
+    def _check_snapshots(self) -> None:
+        for snapshot in self._store.snapshots:
+            name = bytes(snapshot.name).rstrip(b"\0").decode("utf-8", "replace")
+            try:
+                index = Index(snapshot.pointer("objects"), snapshot.object_levels,
+                              C.KIND_OBJECT_PAGE, self._store.follow)
+            except KhorosError as error:
+                self._bad(error, f"snapshot {name}")
+                continue
+            for identity, fields in self._leaves(index, f"snapshot {name}"):
+                pointer = Pointer.of(*fields)
+                if pointer is not None:
+                    self._check_object(identity, pointer)
+
+
+def check(store: Store, progress: Progress | None = None) -> Report:
+    """Verify a mounted store."""
+    return Check(store, progress).run()

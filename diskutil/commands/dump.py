@@ -1,0 +1,166 @@
+"""`khoros-disk dump`: every structure on disk, whether good or bad, and what any byte means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from .. import image as images
+from .. import reader
+from ..dumping import Dump, Row
+from ..errors import NotFound, UsageError
+from ..values import LuaTable
+from . import options
+
+_HEX_WIDTH = 16
+
+
+@click.command("dump")
+@options.reading_options()
+@click.argument("what", required=False, metavar="[PATH | @OFFSET]")
+@click.option("--hex", "as_hex", is_flag=True, help="Bytes beside their meaning.")
+@click.option("--raw", is_flag=True, help="The bytes of the structure at PATH or @OFFSET, nothing else.")
+@click.option("--head", is_flag=True, help="Superblocks, segments and frames; no entries.")
+@click.option("-a", "--all", "all_segments", is_flag=True, help="Free segments, too.")
+def command(image: str, what: str | None, as_hex: bool, raw: bool, head: bool, all_segments: bool,
+            as_json: bool) -> int:
+    """Show every structure of IMAGE, from superblocks to entries: place, kind, numbers, length, checksum.
+
+    PATH (root.ship) shows the entry of that table, @OFFSET (a byte of the file, @0x… in hexadecimal) the structures
+    that contain it. What is bad is shown as bad, the next good record is searched, and the exit code is 1.
+    """
+    if raw and what is None:
+        raise click.UsageError("--raw needs a PATH or an @OFFSET.")
+    device = reader.open_device(image)
+    try:
+        dump = Dump(device)
+        if dump.problem is not None:
+            options.note(f"khoros-disk: {dump.problem}")
+        marked = None
+        if what is None:
+            rows: Iterable[Row] = dump.rows(all_segments)
+        elif what.startswith("@"):
+            marked = _offset(what) - device.base
+            rows = _at(dump, marked, what)
+        else:
+            rows = _of_path(dump, image, what)
+        bad = _print(rows, device.base, as_hex, raw, head, as_json, marked)
+    finally:
+        device.close()
+    return 1 if bad or dump.problem is not None else 0
+
+
+def _offset(what: str) -> int:
+    try:
+        return int(what[1:], 0)
+    except ValueError:
+        raise UsageError(what=f"not an offset: {what}", advice="write @4096 or @0x1000") from None
+
+
+def _at(dump: Dump, offset: int, what: str) -> list[Row]:
+    if not 0 <= offset < dump.device.size:
+        raise NotFound(file=dump.device.name, name=f"byte {what[1:]}",
+                       advice=f"the store has bytes {dump.device.base} to "
+                              f"{dump.device.base + dump.device.size - 1}")
+    rows, place = dump.at(offset)
+    if not rows or rows[-1].level == "segment":
+        options.note(f"byte {what[1:]}: {place}")
+    return rows
+
+
+def _of_path(dump: Dump, image: str, path: str) -> list[Row]:
+    """The rows around the entry that holds the table at a path."""
+    with images.open(image) as opened:
+        value = opened.at_path(path)
+        identity = value.id if isinstance(value, LuaTable) else None
+        if identity is None:
+            raise UsageError(file=image, what=f"{path} is no table",
+                             advice="it stands in the entry of the table around it")
+        pointer = opened.store.pointer(identity)
+    if pointer is None:
+        raise NotFound(file=image, name=path, advice="the root was never committed")
+    return dump.at(pointer.offset)[0]
+
+
+def _print(rows: Iterable[Row], base: int, as_hex: bool, raw: bool, head: bool, as_json: bool,
+           marked: int | None) -> bool:
+    """Print rows; whether any was bad."""
+    bad = False
+    facts: list[dict[str, Any]] = []
+    last: Row | None = None
+    for row in rows:
+        bad = bad or bool(row.bad)
+        if head and row.level == "entry":
+            continue
+        if as_json:
+            facts.append(_fact(row, base, as_hex))
+        elif raw:
+            last = row
+        else:
+            _print_row(row, base, as_hex, marked)
+    if as_json:
+        options.print_json(options.document("dump", structures=facts))
+    elif last is not None:
+        options.print_bytes(last.data)
+    return bad
+
+
+def _print_row(row: Row, base: int, as_hex: bool, marked: int | None) -> None:
+    crcs = "".join(_crc_text(*crc) for crc in row.crcs)
+    text = f"{row.text}{',' if row.text and crcs else ''}{crcs}"
+    title = options.styled(row.title, bold=row.level != "entry")
+    line = f"{row.offset + base:#012x}  {'  ' * row.depth}{title}  {text}".rstrip()
+    if row.bad:
+        line += options.styled(f"  BAD: {row.bad}", fg="red")
+    click.echo(line)
+    if as_hex:
+        _print_hex(row, base)
+    elif marked is not None:
+        _print_marked(row, base, marked)
+
+
+def _crc_text(name: str, stated: int, computed: int) -> str:
+    verdict = "match" if stated == computed else f"BAD, computed {computed:#010x}"
+    return f" {name} {stated:#010x} [{verdict}]"
+
+
+def _print_hex(row: Row, base: int) -> None:
+    for part in row.parts():
+        data = row.data[part.offset : part.offset + part.length]
+        for start in range(0, max(len(data), 1), _HEX_WIDTH):
+            chunk = data[start : start + _HEX_WIDTH].hex(" ")
+            meaning = f"{part.name} = {part.text}" if start == 0 else ""
+            at = row.offset + base + part.offset + start
+            click.echo(f"  {at:#012x}  {chunk:<{3 * _HEX_WIDTH - 1}}  {meaning}".rstrip())
+
+
+def _print_marked(row: Row, base: int, marked: int) -> None:
+    """The one part of a row that holds the byte that was asked for."""
+    for part in row.parts():
+        start = row.offset + part.offset
+        if start <= marked < start + part.length:
+            data = row.data[part.offset : part.offset + part.length]
+            click.echo(f"{start + base:#012x}  {'  ' * (row.depth + 1)}{part.name} = {part.text}"
+                       f"  ({part.length} bytes: {data[:_HEX_WIDTH].hex(' ')}"
+                       f"{' …' if len(data) > _HEX_WIDTH else ''})")
+
+
+def _fact(row: Row, base: int, as_hex: bool) -> dict[str, Any]:
+    fact: dict[str, Any] = {
+        "offset": row.offset + base, "length": row.length, "level": row.level, "what": row.title,
+        "text": row.text, "good": not row.bad,
+        "crcs": [{"name": name, "stated": stated, "match": stated == computed}
+                 for name, stated, computed in row.crcs],
+    }
+    if row.bad:
+        fact["bad"] = row.bad
+    if as_hex:
+        fact["parts"] = [{"offset": row.offset + base + part.offset, "length": part.length,
+                          "name": part.name, "text": part.text,
+                          "hex": row.data[part.offset : part.offset + part.length].hex()}
+                         for part in row.parts()]
+    return fact
+
+

@@ -1,0 +1,121 @@
+"""Entries: the records inside frames, and what a pointer promises about one (SPEC 3).
+
+Pure: bytes in, tuples or an EntryError out. `walk` reads the headers of a payload without looking at what they carry;
+`verify` checks one entry against its own CRC; `follow` checks it against a pointer and the id that was looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from google_crc32c import extend as crc32c_extend
+from google_crc32c import value as crc32c
+
+from khoros.formats import ENTRY_HEADER, derive
+from khoros.formats import constants as C
+
+from .errors import EntryError
+from .records import Pointer
+
+HEADER = derive.packer(ENTRY_HEADER)
+HEADER_BYTES = HEADER.size
+CRC_OFFSET = derive.offset_of(ENTRY_HEADER, "crc")
+_TAG_MAX = (1 << 63) - 1
+
+OBJECT_KINDS = frozenset((C.KIND_TABLE, C.KIND_FUNCTION, C.KIND_CHUNK, C.KIND_CELL, C.KIND_TREE,
+                          C.KIND_TREE_NODE, C.KIND_MAP, C.KIND_MAP_NODE))
+PAGE_KINDS = frozenset((C.KIND_OBJECT_PAGE, C.KIND_SEGMENT_PAGE, C.KIND_TRANSACTION_PAGE))
+KIND_NAMES = {
+    C.KIND_TABLE: "table", C.KIND_FUNCTION: "function", C.KIND_CHUNK: "chunk", C.KIND_CELL: "cell",
+    C.KIND_TREE: "tree", C.KIND_TREE_NODE: "tree node", C.KIND_MAP: "map",
+    C.KIND_MAP_NODE: "map node", C.KIND_DELETE: "delete", C.KIND_COMMIT: "commit",
+    C.KIND_CHECKPOINT: "checkpoint", C.KIND_OBJECT_PAGE: "object page",
+    C.KIND_SEGMENT_PAGE: "segment page", C.KIND_TRANSACTION_PAGE: "transaction page",
+}
+
+
+class Entry(NamedTuple):
+    """One entry. `offset` is that of its header, in bytes from where the walked bytes begin."""
+
+    offset: int
+    kind: int
+    id: int
+    payload_bytes: int
+    crc: int
+
+
+def size(payload_bytes: int) -> int:
+    """Bytes that an entry with that payload occupies, header and padding included."""
+    return (HEADER_BYTES + payload_bytes + 7) & ~7
+
+
+def encode(kind: int, identity: int, payload: bytes) -> tuple[bytes, int]:
+    """The entry's bytes with padding, and its crc."""
+    tag = kind << C.ID_BITS | identity
+    covered = HEADER.pack(tag, len(payload), 0)[:CRC_OFFSET]
+    crc = crc32c_extend(crc32c(covered), payload)
+    return HEADER.pack(tag, len(payload), crc) + payload + bytes(-len(payload) % 8), crc
+
+
+def walk(payload: bytes, count: int) -> Iterator[Entry]:
+    """The `count` entries that fill a payload exactly. EntryError when they do not."""
+    at, end = 0, len(payload)
+    for _ in range(count):
+        if at + HEADER_BYTES > end:
+            raise EntryError(what="the entries overrun the payload", offset=at,
+                             expected=f"{count} entries", found="fewer")
+        tag, payload_bytes, crc = HEADER.unpack_from(payload, at)
+        after = at + ((HEADER_BYTES + payload_bytes + 7) & ~7)
+        if after > end or tag > _TAG_MAX:
+            raise EntryError(what="an entry overruns the payload", offset=at,
+                             expected=f"at most {end - at - HEADER_BYTES} bytes",
+                             found=payload_bytes if tag <= _TAG_MAX else f"tag {tag:#x}")
+        yield Entry(at, tag >> C.ID_BITS, tag & C.ID_MASK, payload_bytes, crc)
+        at = after
+    if at != end:
+        raise EntryError(what="the entries do not fill the payload", offset=at,
+                         expected=f"{end} bytes", found=at)
+
+
+def verify(data: bytes, entry: Entry) -> bytes:
+    """The payload of an entry that `walk` found in `data`; EntryError for a wrong CRC or padding."""
+    payload = _checked(data, entry)
+    end = entry.offset + HEADER_BYTES + entry.payload_bytes
+    after = entry.offset + size(entry.payload_bytes)
+    if any(data[end:after]):
+        raise EntryError(what="padding", offset=end, expected="zeros", found=data[end:after].hex())
+    return payload
+
+
+def _checked(data: bytes, entry: Entry) -> bytes:
+    start = entry.offset + HEADER_BYTES
+    payload = data[start : start + entry.payload_bytes]
+    computed = crc32c_extend(crc32c(data[entry.offset : entry.offset + CRC_OFFSET]), payload)
+    if computed != entry.crc:
+        raise EntryError(what="checksum", offset=entry.offset, expected=f"{computed:#010x}",
+                         found=f"{entry.crc:#010x}")
+    return payload
+
+
+def follow(data: bytes, pointer: Pointer, identity: int) -> bytes:
+    """The payload of the entry that `pointer` was followed to: kind, length, CRC and id must be as promised.
+
+    The padding is left to `check`: wrong bytes there do not make the object unreadable.
+    """
+    if len(data) < HEADER_BYTES + pointer.payload_bytes:
+        raise EntryError(what="short entry", expected=HEADER_BYTES + pointer.payload_bytes,
+                         found=len(data))
+    tag, payload_bytes, crc = HEADER.unpack_from(data)
+    promised = (pointer.kind << C.ID_BITS | identity, pointer.payload_bytes, pointer.crc)
+    for name, expected, found in zip(("tag", "payload_bytes", "crc"), promised,
+                                     (tag, payload_bytes, crc), strict=True):
+        if expected != found:
+            raise EntryError(what=f"{name} is not what the pointer says",
+                             expected=f"{expected:#x}", found=f"{found:#x}")
+    return _checked(data, Entry(0, pointer.kind, identity, payload_bytes, crc))
+
+
+def kind_name(kind: int) -> str:
+    """A kind for people."""
+    return KIND_NAMES.get(kind, f"kind {kind}")

@@ -1,0 +1,335 @@
+/* See block.h.
+ *
+ *     window (struct block: offset, size) ──┐
+ *     window, a slice of it ────────────────┴─► struct block_memory (pages, charged to the process)
+ *
+ * A window can be sent only while it is the single one on its memory, so two processes never share
+ * bytes. Memory that was freed has no bytes; a window on it answers every access with an error.
+ */
+#include "block.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "capability.h"
+#include "pages.h"
+#include "preempt.h"
+#include "process.h"
+
+struct block_memory {
+    struct object object;
+    uint8_t *bytes;             /* NULL: freed */
+    size_t pages;               /* 0: not ours to free */
+    size_t windows;
+};
+
+struct block {
+    struct capability capability;
+    struct block_memory *memory;
+    size_t offset, size_bytes;
+};
+
+static const luaL_Reg block_methods[];
+
+static void memory_release(struct object *object)
+{
+    struct block_memory *memory = (struct block_memory *)object;
+    if (memory->bytes && memory->pages > 0)
+        page_free(memory->bytes, memory->pages);
+    memory->bytes = NULL;
+}
+
+static void window_release(struct object *object)
+{
+    struct block_memory *memory = ((struct block *)object)->memory;
+    if (memory && --memory->windows == 0)
+        object_destroy(&memory->object);
+}
+
+static const char *window_fixed(struct capability *capability)
+{
+    struct block_memory *memory = ((struct block *)capability)->memory;
+    if (!memory || !memory->bytes)
+        return "it was freed";
+    return memory->windows > 1 ? "slices of it are in use" : NULL;
+}
+
+static const struct capability_kind block_kind = {
+    .name = "block", .methods = block_methods, .release = window_release, .fixed = window_fixed,
+};
+
+/* --- windows --------------------------------------------------------------------------------- */
+
+static struct block *block_check(lua_State *L, int index)
+{
+    struct block *block = capability_check(L, index, &block_kind);
+    if (!block->memory || !block->memory->bytes)
+        luaL_argerror(L, index, "this block was freed");
+    return block;
+}
+
+static uint8_t *range_check(lua_State *L, const struct block *block, int index, lua_Integer offset,
+                            lua_Integer length)
+{
+    if (offset < 0 || length < 0 || (size_t)offset > block->size_bytes
+        || (size_t)length > block->size_bytes - (size_t)offset)
+        luaL_error(L, "bad argument #%d: %I bytes at offset %I lie outside the block of %I bytes",
+                   index, length, offset, (lua_Integer)block->size_bytes);
+    return block->memory->bytes + block->offset + (size_t)offset;
+}
+
+uint8_t *block_range(lua_State *L, int index, lua_Integer offset, lua_Integer length)
+{
+    return range_check(L, block_check(L, index), index, offset, length);
+}
+
+uint8_t *block_whole(lua_State *L, int index, size_t *size_bytes)
+{
+    struct block *block = block_check(L, index);
+    *size_bytes = block->size_bytes;
+    return block->memory->bytes + block->offset;
+}
+
+static void window_attach(struct block *block, struct block_memory *memory, size_t offset,
+                          size_t size_bytes)
+{
+    preempt_disable();
+    block->memory = memory;
+    block->capability.object.attached = &memory->object;
+    memory->windows++;
+    block->offset = offset;
+    block->size_bytes = size_bytes;
+    preempt_enable();
+}
+
+/* New memory for a window; pages == 0: memory that is not ours, at `bytes`. */
+static bool memory_attach(struct block *block, uint8_t *bytes, size_t size_bytes, size_t pages)
+{
+    preempt_disable();
+    struct block_memory *memory =
+        object_new(block->capability.object.owner, sizeof *memory, memory_release);
+    bool made = memory && object_charge(&memory->object, pages * PAGE_SIZE);
+    if (memory)
+        object_hold(&memory->object);   /* by its windows */
+    if (made && pages > 0)
+        made = (bytes = page_alloc(pages)) != NULL;
+    if (made) {
+        memory->bytes = bytes;
+        memory->pages = pages;
+        window_attach(block, memory, 0, size_bytes);
+    } else if (memory) {
+        object_destroy(&memory->object);
+    }
+    preempt_enable();
+    return made;
+}
+
+void block_push_physical(lua_State *L, uintptr_t address, size_t size_bytes)
+{
+    struct block *block = capability_new(L, &block_kind, sizeof *block);
+    if (!memory_attach(block, (uint8_t *)address, size_bytes, 0))
+        luaL_error(L, "not enough memory");
+}
+
+static int l_block_new(lua_State *L)
+{
+    lua_Integer size_bytes = luaL_checkinteger(L, 1);
+    luaL_argcheck(L, size_bytes > 0 && size_bytes <= PTRDIFF_MAX, 1, "size out of range");
+    size_t pages = PAGES_OF(size_bytes);
+    struct block *block = capability_new(L, &block_kind, sizeof *block);
+    if (memory_attach(block, NULL, (size_t)size_bytes, pages))
+        return 1;
+    /* Lua does not know how large the blocks are that it has not collected yet. */
+    lua_gc(L, LUA_GCCOLLECT);
+    if (!memory_attach(block, NULL, (size_t)size_bytes, pages))
+        luaL_error(L, "not enough memory");
+    return 1;
+}
+
+static int l_block_slice(lua_State *L)
+{
+    struct block *block = block_check(L, 1);
+    lua_Integer offset = luaL_checkinteger(L, 2), length = luaL_checkinteger(L, 3);
+    range_check(L, block, 1, offset, length);
+    struct block *slice = capability_new(L, &block_kind, sizeof *slice);
+    /* Making the handle may have run a finalizer that freed the block. */
+    block = block_check(L, 1);
+    window_attach(slice, block->memory, block->offset + (size_t)offset, (size_t)length);
+    return 1;
+}
+
+static int l_block_free(lua_State *L)
+{
+    struct block_memory *memory = block_check(L, 1)->memory;
+    preempt_disable();
+    memory_release(&memory->object);
+    object_discharge(&memory->object, memory->object.charged_bytes - memory->object.struct_bytes);
+    preempt_enable();
+    return 0;
+}
+
+static int l_block_size(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)block_check(L, 1)->size_bytes);
+    return 1;
+}
+
+/* --- numbers --------------------------------------------------------------------------------- */
+
+static uint64_t read_number(const uint8_t *at, unsigned bytes, bool big_endian)
+{
+    uint64_t value = 0;
+    for (unsigned i = 0; i < bytes; i++)
+        value = value << 8 | at[big_endian ? i : bytes - 1 - i];
+    return value;
+}
+
+static void write_number(uint8_t *at, unsigned bytes, bool big_endian, uint64_t value)
+{
+    for (unsigned i = 0; i < bytes; i++, value >>= 8)
+        at[big_endian ? bytes - 1 - i : i] = (uint8_t)value;
+}
+
+static int get_number(lua_State *L, unsigned bytes, bool big_endian, bool is_signed)
+{
+    const uint8_t *at = block_range(L, 1, luaL_checkinteger(L, 2), bytes);
+    uint64_t value = read_number(at, bytes, big_endian);
+    unsigned shift = 64 - 8 * bytes;
+    if (is_signed)
+        value = (uint64_t)((int64_t)(value << shift) >> shift);
+    lua_pushinteger(L, (lua_Integer)value);
+    return 1;
+}
+
+/* Takes what fits as a signed or as an unsigned number of that width. */
+static int set_number(lua_State *L, unsigned bytes, bool big_endian)
+{
+    lua_Integer value = luaL_checkinteger(L, 3);
+    if (bytes < 8) {
+        lua_Integer range = (lua_Integer)1 << (8 * bytes);
+        luaL_argcheck(L, value >= -(range / 2) && value < range, 3, "number does not fit");
+    }
+    write_number(block_range(L, 1, luaL_checkinteger(L, 2), bytes), bytes, big_endian,
+                 (uint64_t)value);
+    return 0;
+}
+
+#define NUMBER(bits, suffix, big_endian)                                        \
+    static int l_block_u##bits##suffix(lua_State *L)                            \
+    {                                                                           \
+        return get_number(L, bits / 8, big_endian, false);                      \
+    }                                                                           \
+    static int l_block_i##bits##suffix(lua_State *L)                            \
+    {                                                                           \
+        return get_number(L, bits / 8, big_endian, true);                       \
+    }                                                                           \
+    static int l_block_set_u##bits##suffix(lua_State *L)                        \
+    {                                                                           \
+        return set_number(L, bits / 8, big_endian);                             \
+    }
+
+NUMBER(8, , false)
+NUMBER(16, , false)
+NUMBER(32, , false)
+NUMBER(64, , false)
+NUMBER(16, be, true)
+NUMBER(32, be, true)
+NUMBER(64, be, true)
+
+/* --- runs of bytes --------------------------------------------------------------------------- */
+
+static int l_block_read(lua_State *L)
+{
+    struct block *block = block_check(L, 1);
+    lua_Integer offset = luaL_checkinteger(L, 2), length = luaL_checkinteger(L, 3);
+    lua_pushlstring(L, (const char *)range_check(L, block, 1, offset, length), (size_t)length);
+    return 1;
+}
+
+static int l_block_write(lua_State *L)
+{
+    size_t length;
+    const char *bytes = luaL_checklstring(L, 3, &length);
+    memcpy(block_range(L, 1, luaL_checkinteger(L, 2), (lua_Integer)length), bytes, length);
+    return 0;
+}
+
+static int l_block_fill(lua_State *L)
+{
+    struct block *block = block_check(L, 1);
+    lua_Integer value = luaL_checkinteger(L, 2), offset = luaL_optinteger(L, 3, 0);
+    lua_Integer rest = offset < 0 ? 0 : (lua_Integer)block->size_bytes - offset;
+    lua_Integer length = luaL_optinteger(L, 4, rest);
+    luaL_argcheck(L, value >= 0 && value <= UINT8_MAX, 2, "number does not fit");
+    memset(range_check(L, block, 1, offset, length), (int)value, (size_t)length);
+    return 0;
+}
+
+static int l_block_copy(lua_State *L)
+{
+    lua_Integer length = luaL_checkinteger(L, 5);
+    uint8_t *to = block_range(L, 1, luaL_checkinteger(L, 2), length);
+    const uint8_t *from = block_range(L, 3, luaL_checkinteger(L, 4), length);
+    memmove(to, from, (size_t)length);
+    return 0;
+}
+
+/* b:compare(offset, other, other_offset, length) → -1, 0, 1 */
+static int l_block_compare(lua_State *L)
+{
+    lua_Integer length = luaL_checkinteger(L, 5);
+    const uint8_t *one = block_range(L, 1, luaL_checkinteger(L, 2), length);
+    const uint8_t *other = block_range(L, 3, luaL_checkinteger(L, 4), length);
+    int order = length > 0 ? memcmp(one, other, (size_t)length) : 0;
+    lua_pushinteger(L, (order > 0) - (order < 0));
+    return 1;
+}
+
+/* b:find(bytes [, from [, to]]) → offset of the first occurrence within [from, to) | nil */
+static int l_block_find(lua_State *L)
+{
+    struct block *block = block_check(L, 1);
+    size_t length;
+    const char *wanted = luaL_checklstring(L, 2, &length);
+    lua_Integer from = luaL_optinteger(L, 3, 0);
+    lua_Integer to = luaL_optinteger(L, 4, (lua_Integer)block->size_bytes);
+    const uint8_t *start = range_check(L, block, 1, 0, 0);
+    luaL_argcheck(L, to >= 0 && (size_t)to <= block->size_bytes, 4, "outside the block");
+    luaL_argcheck(L, from >= 0 && from <= to, 3, "outside the block");
+    const uint8_t *found = memmem(start + from, (size_t)(to - from), wanted, length);
+    if (!found)
+        return 0;
+    lua_pushinteger(L, found - start);
+    return 1;
+}
+
+static const luaL_Reg block_methods[] = {
+    {"size", l_block_size},
+    {"__len", l_block_size},
+    {"slice", l_block_slice},
+    {"free", l_block_free},
+    {"read", l_block_read},
+    {"write", l_block_write},
+    {"fill", l_block_fill},
+    {"copy", l_block_copy},
+    {"compare", l_block_compare},
+    {"find", l_block_find},
+#define NUMBER_METHODS(name)             \
+    {"u" #name, l_block_u##name},        \
+    {"i" #name, l_block_i##name},        \
+    {"set_u" #name, l_block_set_u##name},
+    NUMBER_METHODS(8)
+    NUMBER_METHODS(16)
+    NUMBER_METHODS(32)
+    NUMBER_METHODS(64)
+    NUMBER_METHODS(16be)
+    NUMBER_METHODS(32be)
+    NUMBER_METHODS(64be)
+    {NULL, NULL},
+};
+
+void block_open(lua_State *L)
+{
+    lua_pushcfunction(L, l_block_new);
+    lua_setfield(L, -2, "memory");
+}

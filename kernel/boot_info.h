@@ -1,0 +1,39 @@
+/* What the loader told us, in one shape for multiboot2 (GRUB) and PVH (qemu -kernel). Copied out of
+ * the loader's memory before anything else may overwrite it. */
+#ifndef KHOROS_BOOT_INFO_H
+#define KHOROS_BOOT_INFO_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define BOOT_REGIONS 128
+
+enum boot_region_kind {             /* values of multiboot2 3.6.8 and of PVH alike (both are E820) */
+    REGION_AVAILABLE = 1,
+    REGION_RESERVED = 2,
+    REGION_ACPI_RECLAIMABLE = 3,
+    REGION_ACPI_NVS = 4,
+    REGION_DEFECTIVE = 5,
+};
+
+struct boot_region {
+    uint64_t address, length;
+    uint32_t kind;
+};
+
+struct boot_info {
+    char loader[64];
+    char command_line[1024];
+    uint8_t rsdp[36];               /* copy of the ACPI root pointer, if the loader gave one */
+    size_t rsdp_bytes;
+    size_t region_count;
+    struct boot_region regions[BOOT_REGIONS];
+};
+
+/* Fills the structure from what the loader left in eax and ebx. Panics if it is neither loader. */
+void boot_info_read(struct boot_info *boot, uint32_t magic, const void *information);
+
+/* Sum of all available memory. */
+uint64_t boot_info_memory_bytes(const struct boot_info *boot);
+
+#endif

@@ -1,0 +1,270 @@
+-- One ATA disk: the device interface of lua/fs over a transfer strategy.
+--
+-- Promises
+-- - A request outside the disk is refused (`range`) before a register is touched.
+-- - Any count: requests are split into commands of at most the strategy's maximum.
+-- - `flush` returns true only if every write that was acknowledged since the flush before is on the
+--   medium as far as the drive tells. If the drive was reset between such a write and the flush,
+--   the flush fails (`reset`): what was in the drive's cache may be lost, and only the layer above
+--   knows what to do. A flush that failed is reported once; a later one speaks of later writes.
+-- - No flush is repeated, and no write that has moved data. A read is repeated once, when the first
+--   one ended in a reset.
+-- - READ MULTIPLE that the drive aborts is repeated with single sectors, which names the sector; so
+--   is a WRITE MULTIPLE that the drive refuses before it asks for data. Refused so twice in a row,
+--   where single sectors work, MULTIPLE is given up for good.
+-- - A drive that did not come back after a reset costs one look, not a timeout, until it shows up
+--   again.
+
+local failure <const> = require "drivers.failure"
+local ata <const> = require "drivers.ata.registers"
+local errors <const> = require "drivers.ata.errors"
+
+local SECTOR_BYTES <const> = ata.SECTOR_BYTES
+local OPERATION <const>, STATUS <const> = ata.operation, ata.status
+
+local REFUSALS_MAXIMUM <const> = 2
+
+local Drive <const> = {}
+Drive.__index = Drive
+
+local drive <const> = {}
+
+--- drive.new(channel, position, identity, wide_port) → drive, registered with its channel. `attach`
+--- gives it its strategy.
+function drive.new(channel, position, identity, wide_port)
+  local self = setmetatable({
+    channel = channel, position = position, identity = identity, wide_port = wide_port,
+    name = channel.name .. (position == 0 and "-master" or "-slave"),
+    multiple = 1,        -- sectors in a data block; more than 1: READ/WRITE MULTIPLE is in use
+    multiple_wanted = 1,
+    refusals = 0,        -- of MULTIPLE, in a row
+    dirty = false,       -- acknowledged writes since the last flush
+    doubt = nil,         -- the failure that flush has to report
+    lost = nil,          -- the drive did not come back after a reset
+    cache_off = false,   -- the write cache had to be switched off, because the drive has no FLUSH CACHE
+    counters = {reads = 0, writes = 0, flushes = 0, sectors_read = 0, sectors_written = 0, errors = 0},
+  }, Drive)
+  channel.drives[position] = self
+  return self
+end
+
+-- SET MULTIPLE MODE is nothing to fail for: without it there are single sectors.
+local function set_multiple(self)
+  self.multiple = 1
+  if self.multiple_wanted < 2 then return end
+  local ok = self.channel:run({operation = OPERATION.SET_MULTIPLE_MODE, position = self.position,
+    count = self.multiple_wanted}, "set multiple mode", self.channel.timeouts.command, self.name)
+  if ok then self.multiple = self.multiple_wanted else self.multiple_wanted = 1 end
+end
+
+-- A drive with a cache but without a way to flush it gets its cache switched off; then a written
+-- sector is on the medium.
+local function secure_flush(self)
+  if self.identity.flush or self.identity.flush_ext then return end
+  if not self.identity.write_cache_enabled then
+    self.cache_off = true
+    return
+  end
+  self.cache_off = self.channel:run({operation = OPERATION.SET_FEATURES, position = self.position,
+    features = ata.feature.DISABLE_WRITE_CACHE}, "disable write cache", self.channel.timeouts.command, self.name) or false
+end
+
+--- Prepares the drive: multiple mode, cache. `strategy` moves the data.
+function Drive:attach(strategy)
+  self.strategy = strategy
+  local maximum = self.identity.multiple_maximum
+  -- A power of two, as every drive that offers it takes (ATA-6 8.49 leaves others to the drive).
+  while maximum & maximum - 1 ~= 0 do maximum = maximum & maximum - 1 end
+  self.multiple_wanted = maximum
+  set_multiple(self)
+  secure_flush(self)
+end
+
+--- Called by the channel after a software reset.
+function Drive:after_reset(back)
+  if self.dirty then
+    self.doubt = errors.plain(self.name, "reset", "flush", failure.codes.reset)
+  end
+  self.multiple = 1
+  self.multiple_stale = self.multiple_wanted > 1
+  self.lost = not back
+end
+
+-- Before a command: a lost drive gets one look, and after any reset the multiple mode is set again.
+local function ready(self, what)
+  local channel = self.channel
+  if self.lost then
+    local status = channel:look()
+    if channel:floating(status) or status & STATUS.BSY ~= 0 or not channel:reset() then
+      return nil, errors.plain(self.name, "gone", what, "the drive has not come back since a reset", {status = status})
+    end
+  end
+  if self.multiple_stale then
+    self.multiple_stale = false
+    set_multiple(self)
+  end
+  return true
+end
+
+local function count_error(self, err)
+  self.counters.errors = self.counters.errors + 1
+  return nil, err
+end
+
+-- Repeats a command that was aborted under MULTIPLE with single sectors → what `transfer` returns.
+-- If that works and the drive had not asked for data, MULTIPLE itself was what it refused.
+local function in_single_sectors(self, err, transfer)
+  local multiple = self.multiple
+  self.multiple = 1
+  local result, second = transfer()
+  if result and err.untouched then self.refusals = self.refusals + 1 end
+  if self.refusals >= REFUSALS_MAXIMUM then
+    self.multiple_wanted = 1
+  elseif not self.multiple_stale then
+    self.multiple = multiple
+  end
+  return result, second
+end
+
+local function in_a_reset(err) return err.code == "timeout" or err.code == "protocol" end
+
+local function read_command(self, lba, count)
+  local ok, err = ready(self, "read")
+  if not ok then return nil, err end
+  local data
+  data, err = self.strategy.read(lba, count)
+  if data then
+    if self.multiple > 1 then self.refusals = 0 end
+    return data
+  end
+  local function again() return self.strategy.read(lba, count) end
+  if err.code == "abort" and self.multiple > 1 then return in_single_sectors(self, err, again) end
+  if in_a_reset(err) and ready(self, "read") then return again() end
+  return nil, err
+end
+
+local function write_command(self, lba, data)
+  local ok, err = ready(self, "write")
+  if not ok then return nil, err end
+  ok, err = self.strategy.write(lba, data)
+  if ok or err.code ~= "abort" or not err.untouched or self.multiple < 2 then return ok, err end
+  return in_single_sectors(self, err, function() return self.strategy.write(lba, data) end)
+end
+
+local function check_range(self, what, lba, count)
+  if lba >= 0 and count <= self.identity.sector_count and lba <= self.identity.sector_count - count then return true end
+  return nil, failure.new("range", ("%s: %s of %d sectors at LBA %d is outside the disk of %d sectors")
+    :format(self.name, what, count, lba, self.identity.sector_count), {lba = lba})
+end
+
+local function check_integer(value, what)
+  if math.type(value) ~= "integer" then error(what .. " must be an integer, not " .. tostring(value), 3) end
+end
+
+--- `count` sectors from `lba` → string | nil, failure.
+function Drive:read(lba, count)
+  check_integer(lba, "lba")
+  check_integer(count, "count")
+  if count < 0 then error("count must not be negative", 2) end
+  local ok, err = check_range(self, "read", lba, count)
+  if not ok then return nil, err end
+  local parts = {}
+  while count > 0 do
+    local some = math.min(count, self.strategy.maximum_sectors)
+    local data
+    data, err = read_command(self, lba, some)
+    if not data then return count_error(self, err) end
+    parts[#parts + 1] = data
+    lba, count = lba + some, count - some
+    self.counters.reads = self.counters.reads + 1
+    self.counters.sectors_read = self.counters.sectors_read + some
+  end
+  return #parts == 1 and parts[1] or table.concat(parts)
+end
+
+--- Writes whole sectors from `lba` on → true | nil, failure. After a failure the sectors of this
+--- request hold old or new data.
+function Drive:write(lba, data)
+  check_integer(lba, "lba")
+  if type(data) ~= "string" or #data % SECTOR_BYTES ~= 0 then error("data must be whole sectors of 512 bytes", 2) end
+  local count = #data // SECTOR_BYTES
+  local ok, err = check_range(self, "write", lba, count)
+  if not ok then return nil, err end
+  local done = 0
+  while done < count do
+    local some = math.min(count - done, self.strategy.maximum_sectors)
+    local part = some == count and data or data:sub(done * SECTOR_BYTES + 1, (done + some) * SECTOR_BYTES)
+    self.dirty = true    -- before the command: a write that fails half-way has reached the cache too
+    ok, err = write_command(self, lba + done, part)
+    if not ok then return count_error(self, err) end
+    done = done + some
+    self.counters.writes = self.counters.writes + 1
+    self.counters.sectors_written = self.counters.sectors_written + some
+  end
+  return true
+end
+
+local function flush_command(self)
+  local wide = self.identity.flush_ext
+  if not wide and not self.identity.flush then
+    if self.cache_off then return true end
+    return nil, errors.plain(self.name, "unsupported", "flush", "the drive has a write cache and no command to flush it")
+  end
+  return self.channel:run({operation = wide and OPERATION.FLUSH_CACHE_EXT or OPERATION.FLUSH_CACHE,
+    position = self.position, wide = wide}, "flush", self.channel.timeouts.flush, self.name)
+end
+
+--- Brings every acknowledged write to the medium → true | nil, failure.
+function Drive:flush()
+  local ok, err = ready(self, "flush")
+  if not ok then return count_error(self, err) end
+  ok, err = flush_command(self)
+  if not ok then return count_error(self, err) end
+  self.counters.flushes = self.counters.flushes + 1
+  self.dirty = false
+  local doubt = self.doubt
+  self.doubt = nil       -- said once; the layer above has been told
+  if doubt then return count_error(self, doubt) end
+  return true
+end
+
+local function size_text(sectors)
+  local mebibytes = sectors // 2048
+  if mebibytes >= 10240 then return ("%d GiB"):format(mebibytes // 1024) end
+  if mebibytes >= 1 then return ("%d MiB"):format(mebibytes) end
+  return ("%d sectors"):format(sectors)
+end
+
+--- One line: "ata0-master: QEMU HARDDISK (QM00001), 64 MiB, LBA48, PIO 32-bit, 16 sectors a block".
+function Drive:describe()
+  local id = self.identity
+  return ("%s: %s (%s), %s, %s, %s %s, %s%s"):format(self.name, id.model, id.serial, size_text(id.sector_count),
+    id.lba48 and "LBA48" or "LBA28", self.strategy.name, self.wide_port and "32-bit" or "16-bit",
+    self.multiple > 1 and ("%d sectors a block"):format(self.multiple) or "single sectors",
+    (id.flush or id.flush_ext or self.cache_off) and "" or ", cannot flush its cache")
+end
+
+local function statistics(self)
+  local all = {}
+  for name, value in pairs(self.counters) do all[name] = value end
+  for name, value in pairs(self.channel.counters) do all[name] = value end
+  all.polling = self.channel.polling
+  return all
+end
+
+--- The device of the contract: plain functions over this drive.
+function Drive:device()
+  return {
+    name = self.name,
+    sector_count = self.identity.sector_count,
+    physical_sector_bytes = self.identity.physical_sector_bytes,
+    identity = self.identity,
+    description = self:describe(),
+    read = function(lba, count) return self:read(lba, count) end,
+    write = function(lba, data) return self:write(lba, data) end,
+    flush = function() return self:flush() end,
+    statistics = function() return statistics(self) end,
+  }
+end
+
+return drive

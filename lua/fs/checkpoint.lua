@@ -1,0 +1,232 @@
+-- Checkpoints: the changed pages of the three indexes, a record with their roots, then a superblock that points to it.
+--
+--   pages (leaves first) → checkpoint record → commit record → superblock (FLUSH → head → FLUSH → tail → FLUSH) → adopt
+--
+-- A cut before the superblock's head is durable leaves the superblock before: the log is replayed from there, over this
+-- transaction, whose pages then mean nothing. A cut after it leaves this checkpoint. Memory changes only at the end.
+--
+-- Relies on the caller having made sure of the room (space.lua) and on the mounted volume's parts (volume.lua).
+
+local layout <const> = require "fs.layout"
+local entry <const> = require "fs.entry"
+local errors <const> = require "fs.errors"
+local index <const> = require "fs.index"
+local log <const> = require "fs.log"
+local superblock <const> = require "fs.superblock"
+
+local checkpoint <const> = {}
+
+local RECORD <const> = layout.checkpoint
+local SNAPSHOT <const> = layout.snapshot
+local TREES <const> = {"object", "segment", "transaction"}
+
+--- The record of a store that never had a checkpoint.
+function checkpoint.empty()
+  local record <const> = {}
+  for name in pairs(RECORD.offsets) do record[name] = 0 end
+  record.next_id, record.snapshots = layout.FIRST_FREE_ID, ""
+  return record
+end
+
+--- What is wrong with a record, whichever checkpoint it is of; nil when nothing is.
+local function fault(record, payload, id, shape)
+  for name in pairs(RECORD.offsets) do
+    if record[name] < 0 then return name .. " is above 2^63-1" end
+  end
+  if record.snapshot_count > layout.SNAPSHOTS_MAX or #payload ~= RECORD.size + record.snapshot_count * SNAPSHOT.size then
+    return "snapshot_count " .. record.snapshot_count
+  end
+  if record.sequence & layout.ID_MASK ~= id then return "sequence " .. record.sequence end
+  if record.next_id < layout.FIRST_FREE_ID or record.next_id > layout.ID_MASK + 1 then return "next_id " .. record.next_id end
+  if record.frame_lba < shape.log_lba or record.frame_lba >= shape.end_lba then return "frame_lba " .. record.frame_lba end
+  for _, tree in ipairs(TREES) do
+    local levels <const> = record[tree .. "_levels"]
+    local nothing <const> = entry.from_fields(tree .. "s", record) == entry.NOTHING
+    if levels > layout.LEVELS_MAX or nothing ~= (levels == 0) then return tree .. "_levels " .. levels end
+  end
+  return nil
+end
+
+--- checkpoint.at(reader, pointer) → the record that it points to (with .snapshots, the bytes behind it) | nil, err.
+function checkpoint.at(reader, pointer)
+  local payload <const>, err, id = reader:entry(pointer, nil, layout.KIND_CHECKPOINT)
+  if not payload then return nil, err end
+  if #payload < RECORD.size then return errors.new("corrupt", "the checkpoint record is too short") end
+  local record <const> = RECORD.unpack(payload)
+  local why <const> = fault(record, payload, id, reader.geometry)
+  if why then return errors.new("corrupt", "the checkpoint record makes no sense: " .. why) end
+  record.snapshots = payload:sub(RECORD.size + 1)
+  return record
+end
+
+--- checkpoint.load(reader, superblock fields) → record, pointer of the checkpoint that the superblock names | nil, err.
+function checkpoint.load(reader, fields)
+  local pointer <const> = entry.from_fields("checkpoint", fields)
+  if pointer == entry.NOTHING then return checkpoint.empty(), pointer end
+  local record <const>, err = checkpoint.at(reader, pointer)
+  if not record then return nil, err end
+  if record.sequence ~= fields.replay_sequence or record.transaction ~= fields.replay_transaction then
+    return errors.new("corrupt", ("the checkpoint is of transaction %d (sequence %d), the superblock says %d (%d)"):format(
+      record.transaction, record.sequence, fields.replay_transaction, fields.replay_sequence))
+  end
+  return record, pointer
+end
+
+--- checkpoint.record_bytes(record) → size of the entry of a checkpoint record with the same snapshots.
+function checkpoint.record_bytes(record)
+  return entry.size(RECORD.size + #record.snapshots)
+end
+
+--- Counts what changes in the object index, and moves live bytes between segments.
+local function accounting(volume, totals)
+  local segments <const>, shape <const> = volume.segments, volume.geometry
+  local function count(pointer, sign)
+    if pointer == entry.NOTHING then return end
+    local place <const>, _, payload_bytes <const> = entry.parse_pointer(pointer)
+    local bytes <const> = entry.size(payload_bytes)
+    totals.count, totals.bytes = totals.count + sign, totals.bytes + sign * bytes
+    if not segments:account(shape.segment_of_place(place), sign * bytes) then
+      totals.fault = totals.fault or ("live bytes of segment %d"):format(shape.segment_of_place(place))
+    end
+  end
+  return function(old, new)
+    count(new, 1)
+    count(old, -1)
+  end
+end
+
+--- Keeps the count of pages in each segment.
+local function page_accounting(volume)
+  local function segment_of(pointer)
+    if pointer == entry.NOTHING then return nil end
+    return volume.geometry.segment_of_place((entry.parse_pointer(pointer)))
+  end
+  return function(old, new) volume.segments:page_moved(segment_of(old), segment_of(new)) end
+end
+
+--- Decides what the segment table says, which depends on where its own pages come to stand: they are placed on trial until
+--- nothing changes any more. Each round can only add pages. Returns the placement behind the whole transaction.
+local function settle_segments(volume, transaction)
+  local tree <const>, record_bytes <const> = volume.segment_tree, checkpoint.record_bytes(volume.record)
+  local commit_bytes <const> = log.commit_entry_bytes("")
+  while true do
+    local pages <const>, trial <const> = tree:pages_now(), transaction.where:clone()
+    local fits = true
+    for _ = 1, pages do fits = fits and trial:put(index.PAGE_ENTRY_BYTES) end
+    fits = fits and trial:put(record_bytes) and trial:put(commit_bytes)
+    if not fits then return errors.new("no_space", "no room for a checkpoint") end
+    volume.segments:foresee(volume.log.segment, trial.opened, volume.log.segment_sequence + 1, volume.log.transaction)
+    if tree:pages_now() == pages then return trial end
+  end
+end
+
+--- LBA of the frame that an entry of that size comes to stand in.
+local function frame_lba_of(transaction, size)
+  local trial <const> = transaction.where:clone()
+  trial:put(size)
+  return trial.lba
+end
+
+local function record_of(volume, transaction, trees, totals, open_segment)
+  local record <const> = {
+    sequence = volume.log.sequence + 1, transaction = volume.log.transaction, time = volume.now(),
+    frame_lba = frame_lba_of(transaction, checkpoint.record_bytes(volume.record)),
+    next_id = volume.next_id, object_count = totals.count, object_bytes = totals.bytes,
+    keep_transactions = volume.record.keep_transactions, oldest_transaction = volume.oldest_transaction,
+    incarnation = volume.log.incarnation, open_segment = open_segment,
+    snapshot_count = volume.record.snapshot_count, snapshots = volume.record.snapshots,
+  }
+  for name, tree in pairs(trees) do
+    entry.fields(name .. "s", tree.root, record)
+    record[name .. "_levels"] = tree.levels
+  end
+  return entry.fields("previous", volume.checkpoint, record)
+end
+
+--- Segments that the transaction stands in so far, the log's own included.
+local function busy_segments(volume, transaction)
+  local busy <const> = {[volume.log.segment] = true}
+  for _, segment in ipairs(transaction.where.opened) do busy[segment] = true end
+  return busy
+end
+
+--- Writes the pages of all trees; `release` may free segments once it is known what the new object index needs. Returns the
+--- trees' new roots, the segment that the log will stand in | nil, err.
+local function write_trees(volume, transaction, totals, release)
+  local trees <const>, visit_page <const> = {}, page_accounting(volume)
+  local function put(id, kind, page) return transaction:add(id, kind, page) end
+  local err
+  trees.object, err = volume.objects:write(put, accounting(volume, totals), visit_page)
+  if trees.object and totals.fault then return errors.new("corrupt", "the segment table makes no sense: " .. totals.fault) end
+  if trees.object then trees.transaction, err = volume.transactions:write(put, nil, visit_page) end
+  if not trees.transaction then return nil, err end
+  if release then release(busy_segments(volume, transaction)) end
+  local settled <const>, problem = settle_segments(volume, transaction)
+  if not settled then return nil, problem end
+  trees.segment, err = volume.segment_tree:write(put, nil, visit_page)
+  if not trees.segment then return nil, err end
+  return trees, settled.segment
+end
+
+--- Writes pages and record. Returns {trees, record, pointer, transaction} | nil, err. Nothing of it is known to be durable.
+local function write_transaction(volume, release)
+  local transaction <const> = volume.log:begin()
+  local totals <const> = {count = volume.record.object_count, bytes = volume.record.object_bytes}
+  local trees <const>, open_segment = write_trees(volume, transaction, totals, release)
+  if not trees then return nil, open_segment end
+  local record <const> = record_of(volume, transaction, trees, totals, open_segment)
+  local pointer <const>, err = transaction:add(record.sequence & layout.ID_MASK, layout.KIND_CHECKPOINT,
+    RECORD.pack(record) .. record.snapshots)
+  if not pointer then return nil, err end
+  -- No FLUSH yet: the superblock's update begins with one.
+  local done <const>, failure = transaction:append_commit {
+    transaction = volume.log.transaction, time = record.time, next_id = volume.next_id,
+    commit_kind = layout.COMMIT_SYSTEM, message = "",
+  }
+  if not done then return nil, failure end
+  return {trees = trees, record = record, pointer = pointer, transaction = transaction}
+end
+
+--- What the superblock says once the log stands behind the checkpoint.
+local function superblock_changes(volume, written, state)
+  local transaction <const>, where <const> = written.transaction, written.transaction.where
+  -- Replay from here on follows the superblock's word, so a log that had no successor may be given one.
+  if where.next_segment == where.segment then where.next_segment = where.choose(where.segment, where.taken) end
+  return entry.fields("checkpoint", written.pointer, {
+    replay_lba = where.lba, replay_segment_sequence = where.segment_sequence, replay_lsn = transaction.lsn,
+    replay_sequence = written.record.sequence, replay_transaction = written.record.transaction,
+    replay_parent_crc = transaction.crc, replay_next_segment = where.next_segment,
+    incarnation = volume.log.incarnation, state = state, written_time = volume.now(),
+  })
+end
+
+--- The checkpoint is durable, and the superblock that points to it.
+local function adopt(volume, written, fields, promoted)
+  local segment <const>, sequence <const> = volume.log.segment, volume.log.segment_sequence
+  written.transaction:settle()
+  volume.segments:follow(segment, written.transaction.where.opened, sequence + 1, volume.log.transaction)
+  volume.segments:adopt_pending(promoted)
+  volume.superblock, volume.record, volume.checkpoint = fields, written.record, written.pointer
+  volume.log.generation, volume.log.checkpoint = fields.generation, written.pointer
+  volume.objects:adopt(written.trees.object)
+  volume.transactions:adopt(written.trees.transaction)
+  volume.segment_tree:adopt(written.trees.segment)
+  volume.segments_since, volume.commits_since, volume.growth = 0, 0, 0
+  volume.log:done()
+end
+
+--- checkpoint.write(volume, state [, release]) → true | nil, err. `state` is the superblock's; release(busy segments), if
+--- given, marks segments as no longer needed (retention.lua). After an error the log is broken.
+function checkpoint.write(volume, state, release)
+  local promoted <const> = volume.segments:promote_pending()
+  local written <const>, err = write_transaction(volume, release)
+  if not written then return volume.log:fail(err) end
+  -- `update` begins with the FLUSH that makes the whole transaction durable before the superblock can point to it.
+  local fields <const>, problem = superblock.update(volume.device, volume.crc32c, volume.superblock,
+    superblock_changes(volume, written, state))
+  if not fields then return volume.log:fail(problem) end
+  adopt(volume, written, fields, promoted)
+  return true
+end
+
+return checkpoint

@@ -1,0 +1,171 @@
+-- Letting go of loaded tables that the root no longer leads to in memory, without ever losing a change.
+--
+-- Loaded tables are held, because a table can be changed by hand at any time (fs.identity). In a long session that would
+-- keep everything that was ever removed from the graph. So, whenever the number of loaded tables has doubled, those
+-- that cannot be reached from the root through tables in memory are let go:
+--
+--   loaded --sweep--> detached: only payload and version are held, the table through weak maps and a guard
+--     the program still has it:  the next scan takes it back, like any loaded table
+--     collected:                 the guard's finalizer hands it over once more, into `returned`. What the collector took
+--                                together is looked at together, for these tables refer to each other: if all are
+--                                as they were read, all are dropped; else all are loaded again, as if never let go
+--
+-- A guard is an object with a finalizer that refers to the table, and is itself held only by it (through a table with
+-- weak keys), so that Lua finds both unreachable together and gives the table to the finalizer intact. Between the
+-- collector's finding and the finalizer's call the table is in limbo: weak values are cleared already, weak keys not yet.
+-- The finalizer only queues: it may run in the middle of any traversal. A program's own finalizer must not bring
+-- persistent tables back to life: they would be new tables to the session.
+-- Relies on: fs.identity, fs.stubs.
+
+local identity <const> = require "fs.identity"
+local stubs <const> = require "fs.stubs"
+
+local next <const> = next
+local setmetatable <const> = setmetatable
+local type <const> = type
+
+local detached = {}
+
+-- Below this many loaded tables nothing is looked for.
+local SWEEP_MIN <const> = 1024
+
+local GUARD <const> = {}
+function GUARD.__gc(guard)
+  local returned <const> = guard.map.returned
+  returned[#returned + 1] = guard.table
+end
+
+-- Prepares an identity map.
+function detached.prepare(map)
+  map.detached = {} -- id -> { payload =, version = }
+  map.returned = {} -- tables that the collector gave back
+  map.guards = setmetatable({}, { __mode = "k" })
+  map.sweep_at = SWEEP_MIN
+  map.find_detached = function(id) return detached.find(map, id) end
+end
+
+local function attach(map, id, t)
+  local record <const> = map.detached[id]
+  map.detached[id] = nil
+  map.objects[id] = t
+  identity.set_loaded(map, id, t, record.payload, record.version)
+end
+
+-- Every detached table that is still there, in limbo or not, is loaded again.
+local function attach_all(map)
+  local back = {}
+  for t, id in next, map.names do
+    if map.detached[id] then
+      back[t] = id
+    end
+  end
+  for t, id in next, back do
+    attach(map, id, t)
+  end
+end
+
+-- The table of a detached object in limbo. All the others are loaded again with it, for it may refer to them.
+function detached.find(map, id)
+  attach_all(map)
+  return map.objects[id]
+end
+
+local function count_limbo(map)
+  local count = 0
+  for id in next, map.detached do
+    if not map.objects[id] then
+      count = count + 1
+    end
+  end
+  return count
+end
+
+-- May these tables be dropped, all that are in limbo?
+local function can_drop(map, batch, is_clean)
+  if #batch ~= count_limbo(map) then
+    return false -- one whose finalizer is yet to run may refer to one of these
+  end
+  for i = 1, #batch do
+    if not is_clean(batch[i], map.detached[map.names[batch[i]]].payload) then
+      return false
+    end
+  end
+  return true
+end
+
+-- Of what the collector gave back, the tables that are still in limbo, each once.
+local function take_returned(map)
+  local batch, seen = {}, {}
+  local returned <const> = map.returned
+  map.returned = {}
+  for i = 1, #returned do
+    local t = returned[i]
+    local id = map.names[t]
+    if not seen[t] and map.detached[id] and not map.objects[id] then
+      seen[t] = true
+      batch[#batch + 1] = t
+    end
+  end
+  return batch
+end
+
+-- Takes back every detached table that the program still has, and those that were changed and then dropped.
+-- is_clean(t, payload): is the table as the payload says?
+function detached.take_back(map, is_clean)
+  if next(map.detached) == nil then
+    return
+  end
+  local batch <const> = take_returned(map)
+  if can_drop(map, batch, is_clean) then
+    for i = 1, #batch do
+      local t = batch[i]
+      map.detached[map.names[t]] = nil
+      map.names[t] = nil
+    end
+  end
+  attach_all(map)
+end
+
+-- Every table that `root` leads to in memory.
+local function reachable(map, root, metatable_of)
+  local names <const> = map.names
+  local found, stack, top = { [root] = true }, { root }, 1
+  local function meet(v)
+    if type(v) == "table" and not found[v] and type(names[v]) ~= "string" then
+      found[v] = true
+      top = top + 1
+      stack[top] = v
+    end
+  end
+  while top > 0 do
+    local t = stack[top]
+    stack[top] = nil
+    top = top - 1
+    if not stubs.is(t) then
+      for key, value in next, t do
+        meet(key)
+        meet(value)
+      end
+      meet(metatable_of(t) or nil)
+    end
+  end
+  return found
+end
+
+-- Lets go of what `root` does not lead to, if enough was loaded since the last time.
+function detached.sweep(map, root, metatable_of)
+  if map.loaded_count < map.sweep_at then
+    return
+  end
+  local found <const> = reachable(map, root, metatable_of)
+  for id, t in next, map.loaded do
+    if not found[t] then
+      map.detached[id] = { payload = map.payloads[id], version = map.versions[id] }
+      map.guards[t] = setmetatable({ table = t, map = map }, GUARD)
+      identity.set_unloaded(map, id)
+    end
+  end
+  map.sweep_at = math.max(SWEEP_MIN, 2 * map.loaded_count)
+end
+
+return detached

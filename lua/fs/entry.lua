@@ -1,0 +1,107 @@
+-- Entries and pointers: one record of the log, and what points to it.
+--
+-- An entry is a header (tag, payload_bytes, crc), the payload, and zeros up to 8 bytes. A pointer has the same shape
+-- with the entry's place instead of its id. Pointers are kept as the 16 bytes that stand on disk: they are compared,
+-- copied into index pages and stored in Lua tables without being taken apart.
+--
+-- Promise: `verify` accepts bytes only if id, kind, length and CRC are the pointer's and the CRC is right.
+
+local layout <const> = require "fs.layout"
+
+local string_pack <const>, string_unpack <const>, string_sub <const> = string.pack, string.unpack, string.sub
+
+local entry <const> = {}
+
+local HEADER_BYTES <const> = layout.entry_header.size
+local HEADER_FORMAT <const> = layout.entry_header.format
+local POINTER_FORMAT <const> = layout.pointer.format
+local CRC_OFFSET <const> = layout.entry_header.offsets.crc
+local ID_BITS <const>, ID_MASK <const> = layout.ID_BITS, layout.ID_MASK
+local KIND_MAX <const> = (1 << (63 - ID_BITS)) - 1
+
+--- What the crc of a header covers before the payload: the fields that come before it.
+local COVERED_FORMAT <const> = HEADER_FORMAT:match("^(.*)I4$")
+assert(string.packsize(COVERED_FORMAT) == CRC_OFFSET, "crc is the last field of an entry header")
+
+entry.HEADER_BYTES = HEADER_BYTES
+entry.POINTER_BYTES = layout.pointer.size
+--- The pointer that points to nothing.
+entry.NOTHING = ("\0"):rep(layout.pointer.size)
+
+local PADDING <const> = {[0] = ""}
+for count = 1, 7 do PADDING[count] = ("\0"):rep(count) end
+
+--- Bytes that an entry with that payload occupies in a frame.
+function entry.size(payload_bytes)
+  return (HEADER_BYTES + payload_bytes + 7) & ~7
+end
+
+--- The zeros that follow a payload of that length.
+function entry.padding(payload_bytes)
+  return PADDING[-payload_bytes & 7]
+end
+
+--- entry.header(crc32c, id, kind, payload) → the 16 bytes of the header, crc.
+function entry.header(crc32c, id, kind, payload)
+  local tag <const>, length <const> = id | kind << ID_BITS, #payload
+  local crc <const> = crc32c(payload, crc32c(string_pack(COVERED_FORMAT, tag, length)))
+  return string_pack(HEADER_FORMAT, tag, length, crc), crc
+end
+
+--- entry.parse_header(bytes, at) → id, kind, payload_bytes, crc; `at` is 1-based. kind is negative for a tag with bit 63.
+function entry.parse_header(bytes, at)
+  local tag <const>, length <const>, crc <const> = string_unpack(HEADER_FORMAT, bytes, at)
+  return tag & ID_MASK, tag < 0 and -1 or tag >> ID_BITS, length, crc
+end
+
+--- entry.pointer(place, kind, payload_bytes, crc) → 16 bytes.
+function entry.pointer(place, kind, payload_bytes, crc)
+  return string_pack(POINTER_FORMAT, place | kind << ID_BITS, payload_bytes, crc)
+end
+
+--- entry.parse_pointer(bytes [, at]) → place, kind, payload_bytes, crc.
+function entry.parse_pointer(bytes, at)
+  local tag <const>, length <const>, crc <const> = string_unpack(POINTER_FORMAT, bytes, at)
+  return tag & ID_MASK, tag < 0 and KIND_MAX + 1 or tag >> ID_BITS, length, crc
+end
+
+--- entry.fields(pointer) → {tag=, payload_bytes=, crc=} as the schemas of superblock and checkpoint name them.
+function entry.fields(prefix, pointer, into)
+  local tag <const>, length <const>, crc <const> = string_unpack(POINTER_FORMAT, pointer)
+  into[prefix .. "_tag"], into[prefix .. "_payload_bytes"], into[prefix .. "_crc"] = tag, length, crc
+  return into
+end
+
+--- entry.from_fields(prefix, record) → the 16 bytes of the pointer that a record holds under that name.
+function entry.from_fields(prefix, record)
+  return string_pack(POINTER_FORMAT, record[prefix .. "_tag"], record[prefix .. "_payload_bytes"],
+    record[prefix .. "_crc"])
+end
+
+--- entry.verify(crc32c, bytes, at, id, kind, payload_bytes, crc) → payload | nil, what is wrong.
+--- `bytes` holds the whole entry from `at` (1-based) on; the expectations come from a pointer and from what was looked up.
+function entry.verify(crc32c, bytes, at, id, kind, payload_bytes, crc)
+  local expected <const> = string_pack(HEADER_FORMAT, id | kind << ID_BITS, payload_bytes, crc)
+  local header <const> = string_sub(bytes, at, at + HEADER_BYTES - 1)
+  if header ~= expected then
+    return nil, entry.difference(header, id, kind, payload_bytes, crc)
+  end
+  local payload <const> = string_sub(bytes, at + HEADER_BYTES, at + HEADER_BYTES + payload_bytes - 1)
+  local found <const> = crc32c(payload, crc32c(string_sub(header, 1, CRC_OFFSET)))
+  if found ~= crc then return nil, ("crc: expected %08x, found %08x"):format(crc, found) end
+  return payload
+end
+
+--- entry.difference(header, …) → a phrase that names the first field in which a header is not what was expected.
+function entry.difference(header, id, kind, payload_bytes, crc)
+  if #header < HEADER_BYTES then return "the header is cut off" end
+  local found_id <const>, found_kind <const>, found_bytes <const>, found_crc <const> = entry.parse_header(header, 1)
+  if found_id ~= id then return ("id: expected %d, found %d"):format(id, found_id) end
+  if found_kind ~= kind then return ("kind: expected %d, found %d"):format(kind, found_kind) end
+  if found_bytes ~= payload_bytes then
+    return ("payload_bytes: expected %d, found %d"):format(payload_bytes, found_bytes)
+  end
+  return ("crc: expected %08x, found %08x"):format(crc, found_crc)
+end
+
+return entry

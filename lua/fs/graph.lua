@@ -1,0 +1,135 @@
+-- The graph of tables in memory: what each leads to, and by which path a table is reached from the root.
+--
+-- Paths are found only when a person is to read them (errors, changes). The search goes breadth first, so that a path is
+-- among the shortest, and visits keys in canonical order, so that it is the same every time. It never loads anything.
+-- Relies on: fs.order, fs.paths, fs.stubs.
+
+local order <const> = require "fs.order"
+local paths <const> = require "fs.paths"
+local stubs <const> = require "fs.stubs"
+
+local math_type <const> = math.type
+local next <const> = next
+local rawget <const> = rawget
+local type <const> = type
+
+local graph = {}
+
+-- Keys of t that lead somewhere: the key or its value is a table. In canonical order, tables as keys last, by id.
+local function leading_keys(t, names)
+  local keys, odd = {}, {}
+  for key, value in next, t do
+    if type(key) == "table" or type(key) == "function" then
+      odd[#odd + 1] = key
+    elseif type(value) == "table" then
+      keys[#keys + 1] = key
+    end
+  end
+  local sorted = order.sorted(keys)
+  table.sort(odd, function(a, b)
+    local x, y = names[a], names[b]
+    if math_type(x) and math_type(y) then return x < y end
+    return math_type(x) ~= nil and math_type(y) == nil
+  end)
+  for i = 1, #odd do
+    sorted[#sorted + 1] = odd[i]
+  end
+  return sorted
+end
+
+-- map: identity map; metatable_of: see raw_tables. -> search over what is reachable from `root` in memory now
+function graph.search(map, root, metatable_of)
+  return {
+    names = map.names, metatable_of = metatable_of,
+    came = { [root] = { rank = 1 } }, -- table -> how it was reached
+    queue = { root }, first = 1, last = 1,
+  }
+end
+
+local function reach(self, t, parent, how, key)
+  if type(t) == "table" and not self.came[t] and type(self.names[t]) ~= "string" then
+    self.last = self.last + 1
+    self.came[t] = { parent = parent, how = how, key = key, rank = self.last }
+    self.queue[self.last] = t
+  end
+end
+
+local function visit(self, t)
+  if stubs.is(t) then
+    return
+  end
+  local keys <const> = leading_keys(t, self.names)
+  for i = 1, #keys do
+    local key = keys[i]
+    reach(self, rawget(t, key), t, "value", key)
+    reach(self, key, t, "key", key)
+  end
+  reach(self, self.metatable_of(t) or nil, t, "metatable")
+end
+
+-- Has `t` been reached, or can it be?
+function graph.reaches(self, t)
+  while not self.came[t] do
+    local current = self.queue[self.first]
+    if not current then
+      return false
+    end
+    self.queue[self.first] = nil
+    self.first = self.first + 1
+    visit(self, current)
+  end
+  return true
+end
+
+-- How early t is reached, counted from 1; math.huge for what is not.
+function graph.rank(self, t)
+  return graph.reaches(self, t) and self.came[t].rank or math.huge
+end
+
+-- What a key that is no boolean, number or string is called in a path: by its own path, once (`inner` is nil).
+local function key_name(self, key, inner)
+  local name = self.names[key]
+  if type(name) == "string" then
+    return name
+  elseif type(key) == "table" and not inner and self.came[key] and self.came[key].how ~= "key" then
+    return graph.path(self, key, true)
+  elseif name then
+    return string.format("object %d", name)
+  end
+  return "a new " .. type(key)
+end
+
+-- The path of a table: "root.ship.crew", or what it is when no path leads there: "(object 12)".
+function graph.path(self, t, inner)
+  if not graph.reaches(self, t) then
+    local id = self.names[t]
+    return id and string.format("(object %s)", id) or "(a new table)"
+  end
+  local steps, n = {}, 0
+  local step = self.came[t]
+  while step.parent do
+    n = n + 1
+    steps[n] = step
+    step = self.came[step.parent]
+  end
+  local function name_of(key) return key_name(self, key, inner) end
+  local text = "root"
+  for i = n, 1, -1 do
+    step = steps[i]
+    if step.how == "value" then
+      text = text .. paths.step(step.key, name_of)
+    elseif step.how == "key" then
+      text = string.format("{key %s of %s}", name_of(step.key), text)
+    else
+      text = "getmetatable(" .. text .. ")"
+    end
+  end
+  return text
+end
+
+-- The path of a field of t.
+function graph.field_path(self, t, key)
+  return graph.path(self, t) .. paths.step(key, function(k) return key_name(self, k) end)
+end
+
+return graph

@@ -1,0 +1,62 @@
+-- The list of transactions that can still be read, from the transaction table and the commit records it points to.
+
+local layout <const> = require "fs.layout"
+local entry <const> = require "fs.entry"
+local errors <const> = require "fs.errors"
+
+local history <const> = {}
+
+--- Most transactions of one call.
+history.LIST_MAX = 4096
+
+--- Reads one commit record; what it says of itself must be what the table says of it.
+local function line(mounted, number, pointer)
+  local payload <const>, err, id = mounted.reader:entry(pointer, nil, layout.KIND_COMMIT)
+  if not payload then return nil, err end
+  local record <const> = #payload >= layout.commit.size and layout.commit.unpack(payload) or {}
+  if record.transaction ~= number or record.sequence & layout.ID_MASK ~= id then
+    return errors.new("corrupt", ("the commit record of transaction %d belongs to another"):format(number),
+      {transaction = number})
+  end
+  return {
+    transaction = number, time = record.time, message = payload:sub(layout.commit.size + 1),
+    objects = record.entry_count, bytes = record.content_bytes,
+  }
+end
+
+--- Pointers of the commit records first … last, their places ascending (as the log wrote them).
+local function pointers(mounted, first, last)
+  local found <const>, places <const> = {}, {}
+  for number = first, last do
+    local pointer <const>, err = mounted.transactions:find(number)
+    if pointer == nil then return nil, err end
+    if not pointer then
+      return errors.new("corrupt", ("transaction %d is missing from the table"):format(number), {transaction = number})
+    end
+    found[#found + 1], places[#places + 1] = pointer, (entry.parse_pointer(pointer))
+  end
+  table.sort(places)
+  return found, places
+end
+
+--- history.list(volume [, limit]) → list of {transaction, time, message, objects, bytes}, oldest first | nil, err.
+function history.list(mounted, limit)
+  if limit ~= nil and (math.type(limit) ~= "integer" or limit < 0) then
+    return errors.new("invalid", "log takes a number of transactions")
+  end
+  local last <const>, oldest <const> = mounted.log.transaction, mounted.oldest_transaction
+  if oldest == 0 or limit == 0 then return {} end
+  local first <const> = math.max(oldest, last - math.min(limit or history.LIST_MAX, history.LIST_MAX) + 1)
+  local found <const>, places <const> = pointers(mounted, first, last)
+  if not found then return nil, places end
+  mounted.reader:prefetch(places)
+  local lines <const> = {}
+  for position, pointer in ipairs(found) do
+    local one <const>, err = line(mounted, first + position - 1, pointer)
+    if not one then return nil, err end
+    lines[position] = one
+  end
+  return lines
+end
+
+return history

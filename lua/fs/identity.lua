@@ -1,0 +1,99 @@
+-- The identity map of a session: which table is which object, and what was read of it.
+--
+-- names      table or function -> id, or permanent's name     weak keys: a table that is dropped takes its id with it
+-- objects    id -> table, loaded or stub                      weak values: a stub nobody holds is made anew when needed
+-- loaded     id -> table                                      strong: what is loaded may have been changed by hand at any
+--                                                             time, and no collection may lose that (see below)
+-- payloads   id -> the payload that the table was filled from
+-- versions   id -> the store's version of it
+-- max_id     the largest id that was met
+--
+-- Why loaded tables are held: a table can be changed and then be reachable only through objects that are not loaded
+-- (a parent that was forgotten, a second parent never read). The collector would drop it with its change. So
+-- only forget(t), which refuses changed tables, and fs.detached, which looks once more before it lets go, release one.
+-- Payloads cost memory, usually less than their tables do; in return changes and abort need no reads.
+-- Relies on: fs.permanents, fs.stubs.
+
+local permanents <const> = require "fs.permanents"
+local stubs <const> = require "fs.stubs"
+
+local identity = {}
+
+local WEAK_KEYS <const>, WEAK_VALUES <const> = { __mode = "k" }, { __mode = "v" }
+
+-- -> identity map. It also carries `links`, what codec.decode follows names with. load: the stubs' load function.
+function identity.new(load)
+  local names = setmetatable({}, WEAK_KEYS)
+  local map = {
+    names = names,
+    objects = setmetatable({}, WEAK_VALUES),
+    loaded = {}, payloads = {}, versions = {},
+    loaded_count = 0,
+    max_id = 0,
+    permanents = permanents.new(names),
+    load = load,
+  }
+  map.links = {
+    objects = map.objects,
+    make = function(id) return identity.make(map, id) end,
+    permanents = map.permanents.values,
+  }
+  return map
+end
+
+-- The stub of an object that has no table yet.
+function identity.make(map, id)
+  if map.detached and map.detached[id] then
+    return map.find_detached(id)
+  end
+  local t = stubs.new(map.load)
+  identity.adopt(map, id, t)
+  return t
+end
+
+-- The table of an object, a stub if need be.
+function identity.table_of(map, id)
+  return map.objects[id] or identity.make(map, id)
+end
+
+-- The id of a table of this session | nil: new, a permanent, or of another session.
+function identity.id_of(map, t)
+  local name = map.names[t]
+  return math.type(name) and name or nil
+end
+
+-- t is now what `payload` says, as of `version`.
+function identity.set_loaded(map, id, t, payload, version)
+  if not map.loaded[id] then
+    map.loaded_count = map.loaded_count + 1
+  end
+  map.loaded[id] = t
+  map.payloads[id] = payload
+  map.versions[id] = version
+end
+
+function identity.set_unloaded(map, id)
+  if map.loaded[id] then
+    map.loaded_count = map.loaded_count - 1
+  end
+  map.loaded[id] = nil
+  map.payloads[id] = nil
+  map.versions[id] = nil
+end
+
+-- The table t, new or a stub, is object `id`.
+function identity.adopt(map, id, t)
+  map.names[t] = id
+  map.objects[id] = t
+  if id > map.max_id then
+    map.max_id = id
+  end
+end
+
+-- A new table's id is taken back.
+function identity.disown(map, id, t)
+  map.names[t] = nil
+  map.objects[id] = nil
+end
+
+return identity

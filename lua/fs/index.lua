@@ -1,0 +1,318 @@
+-- A copy-on-write radix tree over pages of the log: key → 16-byte slot. Object index, transaction table, segment table.
+--
+-- A page has 256 slots; the lowest byte of a key is the slot in the leaf, the next byte the slot in its parent, and so on
+-- for `levels` levels. Changes since the last checkpoint are held aside (leaf number → slot → value) and looked at first;
+-- `write` makes the new pages of a checkpoint out of them, leaves before parents, and `adopt` takes the new root once the
+-- checkpoint is durable. Until then everything answers as before.
+--
+-- Promises: a bounded number of pages in memory; a page is believed only if it is the entry that its parent points to
+-- (id = level and number, kind, length, CRC). A page without a used slot is not stored.
+
+local layout <const> = require "fs.layout"
+local entry <const> = require "fs.entry"
+local errors <const> = require "fs.errors"
+
+local index <const> = {}
+
+local FANOUT <const> = layout.PAGE_FANOUT
+local SLOT_BITS <const> = 8
+local SLOT_MASK <const> = FANOUT - 1
+local SLOT_BYTES <const> = layout.pointer.size
+local PAGE_BYTES <const> = FANOUT * SLOT_BYTES
+local NOTHING <const> = entry.NOTHING
+local EMPTY_PAGE <const> = NOTHING:rep(FANOUT)
+local string_sub <const> = string.sub
+assert(FANOUT == 1 << SLOT_BITS, "a slot is a byte of the key")
+
+--- Bytes that a page takes in a frame.
+index.PAGE_ENTRY_BYTES = entry.size(PAGE_BYTES)
+
+local methods <const> = {}
+methods.__index = methods
+
+--- index.new{kind=, reader=, cache=, root=pointer, levels=} → tree. `kind` is the kind of its pages; `cache` holds pages
+--- and is this tree's own.
+function index.new(options)
+  return setmetatable({
+    kind = options.kind, reader = options.reader, cache = options.cache,
+    root = options.root, levels = options.levels,
+    changes = {}, changed_leaves = 0, changed_slots = 0,
+  }, methods)
+end
+
+local function page_id(level, number)
+  return level << layout.PAGE_LEVEL_SHIFT | number
+end
+
+--- Reads the page that `pointer` points to.
+local function load_page(self, pointer, id)
+  local payload <const>, err = self.reader:entry(pointer, id, self.kind)
+  if not payload then return nil, err end
+  if #payload ~= PAGE_BYTES then
+    return errors.new("corrupt", ("index page %#x: expected %d bytes, found %d"):format(id, PAGE_BYTES, #payload),
+      {id = id, expected = PAGE_BYTES, found = #payload})
+  end
+  return payload
+end
+
+--- tree:page(level, number) → 4096 bytes as of the last checkpoint | nil, err. A page that is not stored is all zeros.
+function methods:page(level, number)
+  if level >= self.levels then return EMPTY_PAGE end
+  local id <const> = page_id(level, number)
+  local cached <const> = self.cache.get(id)
+  if cached then return cached end
+  local pointer <const>, problem = self:page_pointer(level, number)
+  if not pointer then return nil, problem end
+  local page, err = EMPTY_PAGE, nil
+  if pointer ~= NOTHING then page, err = load_page(self, pointer, id) end
+  if page then self.cache.put(id, page) end
+  return page, err
+end
+
+--- tree:find(key) → 16 bytes | false when there is none | nil, err.
+function methods:find(key)
+  local leaf <const>, slot <const> = key >> SLOT_BITS, key & SLOT_MASK
+  local changed <const> = self.changes[leaf]
+  if changed then
+    local value <const> = changed[slot + 1]
+    if value ~= nil then return value end
+  end
+  return self:stored(key)
+end
+
+--- tree:stored(key) → as `find`, but as of the last checkpoint.
+function methods:stored(key)
+  local page <const>, err = self:page(0, key >> SLOT_BITS)
+  if not page then return nil, err end
+  local at <const> = (key & SLOT_MASK) * SLOT_BYTES
+  local value <const> = string_sub(page, at + 1, at + SLOT_BYTES)
+  return value ~= NOTHING and value
+end
+
+--- tree:set(key, value) holds a change until the next checkpoint; false removes.
+function methods:set(key, value)
+  local leaf <const>, slot <const> = key >> SLOT_BITS, (key & SLOT_MASK) + 1
+  local changed = self.changes[leaf]
+  if not changed then
+    changed = {}
+    self.changes[leaf] = changed
+    self.changed_leaves = self.changed_leaves + 1
+  end
+  if changed[slot] == nil then self.changed_slots = self.changed_slots + 1 end
+  changed[slot] = value
+end
+
+--- Levels that a tree with that largest key has.
+local function levels_for(key)
+  local levels = 1
+  while key >> (SLOT_BITS * levels) ~= 0 do levels = levels + 1 end
+  return levels
+end
+
+--- Levels after the held changes are written: never fewer than now, while anything is left.
+local function levels_after(self)
+  local largest = -1
+  for leaf, slots in pairs(self.changes) do
+    for slot, value in pairs(slots) do
+      local key <const> = leaf << SLOT_BITS | slot - 1
+      if value and key > largest then largest = key end
+    end
+  end
+  return largest < 0 and self.levels or math.max(self.levels, levels_for(largest))
+end
+
+--- tree:pages_bound(more_leaves) → at most how many pages the next `write` makes if `more_leaves` further leaves, under
+--- keys below `key_limit`, change before it.
+function methods:pages_bound(more_leaves, key_limit)
+  local leaves <const> = self.changed_leaves + more_leaves
+  if leaves == 0 then return 0 end
+  local levels <const> = math.max(self.levels, levels_for(math.max(key_limit - 1, 0)))
+  local total, width = 0, (math.max(key_limit - 1, 0) >> SLOT_BITS) + 1
+  for _ = 1, levels do
+    total = total + math.min(leaves, width)
+    width = (width - 1 >> SLOT_BITS) + 1
+  end
+  -- Growing in levels also writes pages above leaves that did not change.
+  return total + (levels - self.levels)
+end
+
+local function sorted_keys(map)
+  local keys <const> = {}
+  for key in pairs(map) do keys[#keys + 1] = key end
+  table.sort(keys)
+  return keys
+end
+
+--- The page with some slots (1-based) replaced; `visit(old, new)` sees each, NOTHING standing for none.
+local function splice(page, slots, visit)
+  local pieces <const>, at = {}, 1
+  for _, slot in ipairs(sorted_keys(slots)) do
+    local first <const> = (slot - 1) * SLOT_BYTES + 1
+    local value <const> = slots[slot] or NOTHING
+    if visit then visit(string_sub(page, first, first + SLOT_BYTES - 1), value) end
+    pieces[#pieces + 1] = string_sub(page, at, first - 1)
+    pieces[#pieces + 1] = value
+    at = first + SLOT_BYTES
+  end
+  pieces[#pieces + 1] = string_sub(page, at)
+  return table.concat(pieces)
+end
+
+--- Writes the changed pages of one level through `put`; `visit` sees the slots that change in them. Returns parent number →
+--- slot → pointer | nil, err.
+local function write_level(self, level, changes, put, visit)
+  local above <const> = {}
+  for _, number in ipairs(sorted_keys(changes)) do
+    local old <const>, err = self:page(level, number)
+    if not old then return nil, err end
+    local page <const> = splice(old, changes[number], visit)
+    local pointer = false
+    if page ~= EMPTY_PAGE then
+      local problem
+      pointer, problem = put(page_id(level, number), self.kind, page)
+      if not pointer then return nil, problem end
+    end
+    local parent <const> = number >> SLOT_BITS
+    above[parent] = above[parent] or {}
+    above[parent][(number & SLOT_MASK) + 1] = pointer
+  end
+  return above
+end
+
+--- tree:write(put [, visit [, visit_page]]) → {root=, levels=, written={page ids}} | nil, err. Makes the pages of a
+--- checkpoint out of the held changes, leaves first. put(id, kind, payload) → pointer | nil, err. visit(old, new) sees every
+--- changed slot of a leaf, visit_page(old, new) every pointer to a page that changes, the root's included; NOTHING stands for
+--- none. The tree itself answers as before until `adopt`.
+function methods:write(put, visit, visit_page)
+  local next_root <const> = {root = self.root, levels = self.levels, written = {}}
+  if self.changed_leaves == 0 then return next_root end
+  local levels <const> = levels_after(self)
+  -- Without a level there is nothing to remove from, and nothing was added.
+  if levels == 0 then return next_root end
+  local changes = self.changes
+  for level = 0, levels - 1 do
+    -- A tree that grows hangs its old root into slot 0 of the first new level, unless the old root itself changed.
+    if level == self.levels and level > 0 then
+      changes[0] = changes[0] or {}
+      if changes[0][1] == nil then changes[0][1] = self.root end
+    end
+    for number in pairs(changes) do next_root.written[#next_root.written + 1] = page_id(level, number) end
+    local above <const>, err = write_level(self, level, changes, put, level == 0 and visit or level > 0 and visit_page)
+    if not above then return nil, err end
+    changes = above
+  end
+  next_root.root = changes[0] and changes[0][1] or NOTHING
+  next_root.levels = next_root.root == NOTHING and 0 or levels
+  if visit_page then visit_page(self.root, next_root.root) end
+  return next_root
+end
+
+--- tree:pages_now() → exactly how many pages `write` would make, if none of them becomes empty.
+function methods:pages_now()
+  if self.changed_leaves == 0 then return 0 end
+  local total <const>, level, numbers = {0}, 0, self.changes
+  local levels <const> = levels_after(self)
+  while level < levels do
+    local above <const> = {}
+    if level == self.levels and level > 0 then numbers[0] = true end
+    for number in pairs(numbers) do
+      total[1] = total[1] + 1
+      above[number >> SLOT_BITS] = true
+    end
+    numbers, level = above, level + 1
+  end
+  return total[1]
+end
+
+--- tree:adopt(next_root): the checkpoint that `write` was for is durable; the held changes are in its pages.
+function methods:adopt(next_root)
+  for _, id in ipairs(next_root.written) do self.cache.drop(id) end
+  self.root, self.levels = next_root.root, next_root.levels
+  self.changes, self.changed_leaves, self.changed_slots = {}, 0, 0
+end
+
+--- Number of some leaf below a stored page | nil, err.
+local function leaf_below(self, level, number)
+  while level > 0 do
+    local page <const>, err = self:page(level, number)
+    if not page then return nil, err end
+    local used <const> = (page:find("[^\0]") or 1) - 1
+    level, number = level - 1, number << SLOT_BITS | used // SLOT_BYTES
+  end
+  return number
+end
+
+--- tree:touch(level, number) → true | nil, err. The page, which is stored, is written anew by the next checkpoint, as it
+--- is, so that its place becomes free.
+function methods:touch(level, number)
+  local leaf <const>, err = leaf_below(self, level, number)
+  if not leaf then return nil, err end
+  if not self.changes[leaf] then
+    self.changes[leaf] = {}
+    self.changed_leaves = self.changed_leaves + 1
+  end
+  return true
+end
+
+--- tree:page_pointer(level, number) → pointer to that page as of the last checkpoint, NOTHING if it is not stored | nil, err.
+function methods:page_pointer(level, number)
+  if level >= self.levels then return NOTHING end
+  if level == self.levels - 1 then return number == 0 and self.root or NOTHING end
+  local parent <const>, err = self:page(level + 1, number >> SLOT_BITS)
+  if not parent then return nil, err end
+  local at <const> = (number & SLOT_MASK) * SLOT_BYTES
+  return string_sub(parent, at + 1, at + SLOT_BYTES)
+end
+
+--- Iterates over slot (from 0), value of a page's used slots; runs of unused ones cost next to nothing.
+local function used_slots(page)
+  local at = 1
+  return function()
+    local byte <const> = at <= PAGE_BYTES and page:find("[^\0]", at)
+    if not byte then return nil end
+    local slot <const> = (byte - 1) // SLOT_BYTES
+    at = (slot + 1) * SLOT_BYTES + 1
+    return slot, string_sub(page, at - SLOT_BYTES, at - 1)
+  end
+end
+
+--- tree:each_page(visit) calls visit(pointer) for every page as of the last checkpoint, without reading leaves; true | nil, err.
+function methods:each_page(visit)
+  local function walk(level, number)
+    local page <const>, err = self:page(level, number)
+    if not page then return nil, err end
+    for slot, pointer in used_slots(page) do
+      visit(pointer)
+      local done, problem = true, nil
+      if level > 1 then done, problem = walk(level - 1, number << SLOT_BITS | slot) end
+      if not done then return nil, problem end
+    end
+    return true
+  end
+  if self.levels == 0 then return true end
+  visit(self.root)
+  if self.levels == 1 then return true end
+  return walk(self.levels - 1, 0)
+end
+
+--- tree:each(visit) calls visit(key, value) for every used slot as of the last checkpoint, ascending; true | nil, err.
+function methods:each(visit)
+  local function walk(level, number)
+    local page <const>, err = self:page(level, number)
+    if not page then return nil, err end
+    for slot, value in used_slots(page) do
+      local key <const> = number << SLOT_BITS | slot
+      if level == 0 then
+        visit(key, value)
+      else
+        local done <const>, problem = walk(level - 1, key)
+        if not done then return nil, problem end
+      end
+    end
+    return true
+  end
+  if self.levels == 0 then return true end
+  return walk(self.levels - 1, 0)
+end
+
+return index

@@ -1,0 +1,120 @@
+-- Three-way merge of one object: what was read (base), what it is here (mine), what the store holds now (theirs).
+--
+-- Per key: who changed it wins; both changing it to the same is fine; otherwise it is a conflict. The array part (1 … n)
+-- is one thing: fields shift in it, so that only one side may have changed it. So is the metatable.
+-- Relies on: fs.changes for what "the same" means, fs.loading to read payloads.
+
+local changes <const> = require "fs.changes"
+local graph <const> = require "fs.graph"
+local identity <const> = require "fs.identity"
+local loading <const> = require "fs.loading"
+
+local math_type <const> = math.type
+local next <const> = next
+local rawget <const> = rawget
+local same <const> = changes.same
+
+local merging = {}
+
+local function array_length(t)
+  local n = 0
+  while rawget(t, n + 1) ~= nil do
+    n = n + 1
+  end
+  return n
+end
+
+local function same_array(a, b, n)
+  if array_length(a) ~= n or array_length(b) ~= n then
+    return false
+  end
+  for i = 1, n do
+    if not same(rawget(a, i), rawget(b, i)) then
+      return false
+    end
+  end
+  return true
+end
+
+-- Whose value counts: "mine", "theirs" | "conflict"
+local function choose(mine_is_base, theirs_is_base, equal)
+  if mine_is_base then return "theirs" end
+  return (theirs_is_base or equal) and "mine" or "conflict"
+end
+
+local function merge_arrays(base, mine, theirs, into, conflict)
+  local n, m, k = array_length(base), array_length(mine), array_length(theirs)
+  local whose = choose(n == m and same_array(base, mine, n), n == k and same_array(base, theirs, n),
+    m == k and same_array(mine, theirs, m))
+  if whose == "conflict" then
+    conflict(nil)
+  end
+  local source = whose == "theirs" and theirs or mine
+  for i = 1, array_length(source) do
+    into[i] = rawget(source, i)
+  end
+  return math.max(n, m, k)
+end
+
+-- Merges the fields of three tables into the empty table `into`, mine where there is a conflict. conflict(key) is told
+-- of each, key being nil for the array part.
+function merging.fields(base, mine, theirs, into, conflict)
+  local n = merge_arrays(base, mine, theirs, into, conflict)
+  local seen = {}
+  for _, side in ipairs { base, mine, theirs } do
+    for key in next, side do
+      local in_array = math_type(key) == "integer" and key >= 1 and key <= n
+      if not seen[key] and not in_array then
+        seen[key] = true
+        local b, m, t = rawget(base, key), rawget(mine, key), rawget(theirs, key)
+        local whose = choose(same(b, m), same(b, t), same(m, t))
+        if whose == "conflict" then
+          conflict(key)
+        end
+        into[key] = whose == "theirs" and t or whose ~= "theirs" and m or nil
+      end
+    end
+  end
+end
+
+-- Merges the store's record into the loaded object. Nothing is changed yet.
+-- -> { id, record, content, metatable, conflicts = list of paths } | nil, err
+function merging.prepare(session, search, id, record)
+  local t <const> = session.map.loaded[id]
+  local base, theirs, content, conflicts = {}, {}, {}, {}
+  local ok, base_metatable = loading.fill(session.loading, base, session.map.payloads[id])
+  if not ok then
+    return nil, base_metatable
+  end
+  local their_metatable
+  ok, their_metatable = loading.fill(session.loading, theirs, record.payload)
+  if not ok then
+    return nil, their_metatable
+  end
+  merging.fields(base, t, theirs, content, function(key)
+    conflicts[#conflicts + 1] = key == nil and graph.path(search, t) .. "[…]" or graph.field_path(search, t, key)
+  end)
+  local mine = session.metatables.metatable_of(t)
+  local whose = choose(mine == base_metatable, their_metatable == base_metatable, mine == their_metatable)
+  if whose == "conflict" then
+    conflicts[#conflicts + 1] = "getmetatable(" .. graph.path(search, t) .. ")"
+  end
+  local metatable = mine
+  if whose == "theirs" then
+    metatable = their_metatable
+  end
+  return { id = id, record = record, content = content, metatable = metatable, conflicts = conflicts }
+end
+
+-- Puts a prepared merge into the table; its base is from now on what the store holds. -> true | nil, err
+function merging.apply(session, merge)
+  local t <const> = session.map.loaded[merge.id]
+  local ok, err = loading.replace(session.loading, t, merge.content, merge.metatable)
+  if not ok then
+    return nil, err
+  end
+  identity.set_loaded(session.map, merge.id, t, merge.record.payload, merge.record.version)
+  return true
+end
+
+return merging

@@ -1,0 +1,165 @@
+-- Objects: the store as a Lua programmer sees it. Lives in the programmer's own process.
+--
+--   local session = objects.open { store = …, environment = _G }
+--   session.root.ship = { name = "Argo" }      tables reachable from root are persistent
+--   session.commit("first ship")               writes what changed
+--
+-- open's options: store = { allocate, read, commit, log, info } (fs.store, or the same over IPC); environment = the globals of
+-- the process (their standard functions are wrapped, and known by name when saved); permanents = { name = value };
+-- debug = { getmetatable, setmetatable, getinfo } where the process may not have the debug library itself;
+-- codec = another codec.
+--
+-- A session has functions without self: root (a table), commit(message), save(name, value), fetch(name), abort(),
+-- refresh(), changes(), forget(t), log(limit), info(), path(t), register(name, value).
+-- Promises: one table is one object, always the same one; nothing is written unless all of it can be; every failure
+-- raises a message that names the object by path; the session stays usable after it.
+-- Relies on: the modules below; it only puts them together.
+
+local changes <const> = require "fs.changes"
+local codec <const> = require "fs.codec"
+local committing <const> = require "fs.committing"
+local detached <const> = require "fs.detached"
+local graph <const> = require "fs.graph"
+local identity <const> = require "fs.identity"
+local layout <const> = require "fs.layout"
+local loading <const> = require "fs.loading"
+local permanents <const> = require "fs.permanents"
+local raw_tables <const> = require "fs.raw_tables"
+local refreshing <const> = require "fs.refreshing"
+local stubs <const> = require "fs.stubs"
+local wrappers <const> = require "fs.wrappers"
+
+local objects = {}
+
+local function new_search(session)
+  return graph.search(session.map, session.root, session.metatables.metatable_of)
+end
+
+-- The stubs' load function of a session.
+local function loader(session)
+  return function(t)
+    local ok, err, id, culprit = loading.load(session.loading, t)
+    if ok then
+      detached.sweep(session.map, session.root, session.metatables.metatable_of)
+      return true
+    end
+    local path = graph.path(new_search(session), culprit)
+    local place = path:sub(1, 1) == "(" and string.format("object %d", id)
+      or string.format("%s (object %d)", path, id)
+    return nil, string.format("cannot load %s: %s", place, err.message)
+  end
+end
+
+local function new_session(options)
+  local session = { store = options.store, codec = options.codec or codec, spare = {} }
+  local debugging = options.debug or debug
+  session.getinfo = debugging and debugging.getinfo
+  session.metatables = raw_tables.access(debugging and debugging.setmetatable and debugging)
+  session.map = identity.new(loader(session))
+  detached.prepare(session.map)
+  session.loading = loading.new(session.store, session.codec, session.map, session.metatables)
+  session.root = identity.table_of(session.map, layout.ROOT_ID)
+  return session
+end
+
+local function plural(count, what)
+  return string.format("%d %s%s", count, what, count == 1 and "" or "s")
+end
+
+local TRANSACTION <const> = { __name = "transaction" }
+
+function TRANSACTION.__tostring(t)
+  if t.objects == 0 then
+    return t.id .. ": nothing changed"
+  end
+  return string.format("%s: %s, %s", t.id, plural(t.objects, "object"), plural(t.bytes, "byte"))
+end
+
+-- Raises what a part returned as nil, err.
+local function checked(result, err)
+  if result == nil then
+    error(err.message or tostring(err), 0)
+  end
+  return result
+end
+
+-- The transaction that the store stands at, for a commit that had nothing to write.
+local function last_transaction(session)
+  local log = checked(session.store.log(1))
+  local last = log[#log]
+  local number = last and last.transaction or 0
+  return { id = "t" .. number, transaction = number, objects = 0, bytes = 0, time = last and last.time }
+end
+
+local function commit(session, message)
+  local written = checked(refreshing.commit(session, message))
+  local transaction
+  if written then
+    transaction = {
+      id = "t" .. written.transaction, transaction = written.transaction, objects = written.objects,
+      bytes = written.bytes, time = written.time, message = message,
+    }
+  else
+    transaction = last_transaction(session)
+  end
+  return setmetatable(transaction, TRANSACTION)
+end
+
+local function forget(session, t)
+  local id = type(t) == "table" and identity.id_of(session.map, t)
+  if id and session.map.detached[id] then
+    committing.take_back(session)
+  end
+  if not id then
+    error("forget: not an object of this session", 3)
+  elseif stubs.is(t) then
+    return
+  elseif stubs.is_metatable(t) then
+    error("forget: the table is in use as a metatable", 3)
+  elseif not committing.is_clean(session, t, session.map.payloads[id]) then
+    error(string.format("forget: %s has changes; commit or abort them first", graph.path(new_search(session), t)), 3)
+  end
+  loading.forget(session.loading, t, id)
+end
+
+local function log(session, limit)
+  local list = checked(session.store.log(limit))
+  for _, transaction in ipairs(list) do
+    transaction.id = transaction.id or "t" .. transaction.transaction
+  end
+  return list
+end
+
+-- A session over a store.
+function objects.open(options)
+  local session = new_session(options)
+  if options.environment then
+    wrappers.install(options.environment)
+    permanents.register_environment(session.map.permanents, options.environment)
+  end
+  for name, value in next, options.permanents or {} do
+    permanents.register(session.map.permanents, name, value)
+  end
+  return {
+    root = session.root,
+    commit = function(message) return commit(session, message) end,
+    save = function(name, value)
+      session.root[name] = value
+      return commit(session)
+    end,
+    fetch = function(name) return session.root[name] end,
+    abort = function() checked(refreshing.abort(session)) end,
+    refresh = function() return checked(refreshing.refresh(session)) end,
+    changes = function() return changes.list(session) end,
+    forget = function(t) forget(session, t) end,
+    log = function(limit) return log(session, limit) end,
+    info = function() return checked(session.store.info()) end,
+    path = function(t) return graph.path(new_search(session), t) end,
+    register = function(name, value) permanents.register(session.map.permanents, name, value) end,
+  }
+end
+
+-- Wraps the functions of an environment that go past metamethods; open does it for the one it is given.
+objects.wrap = wrappers.install
+
+return objects

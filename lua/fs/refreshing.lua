@@ -1,0 +1,120 @@
+-- Taking over what the store holds now: abort drops the changes made here, refresh keeps them, commit merges.
+--
+-- Contents are replaced in place: every table stays the table that it is, whoever holds it. Clearing a table ends a
+-- `pairs` that is under way in it.
+-- Relies on: fs.committing, fs.loading, fs.merging.
+
+local committing <const> = require "fs.committing"
+local graph <const> = require "fs.graph"
+local loading <const> = require "fs.loading"
+local merging <const> = require "fs.merging"
+
+local next <const> = next
+
+local refreshing = {}
+
+-- Ids that one read asks for.
+local BATCH <const> = 32
+-- How often a commit merges what others wrote meanwhile before it gives up.
+local TRIES <const> = 16
+
+-- Drops all changes: every loaded table has again the content that was read or committed last. -> true | nil, err
+function refreshing.abort(session)
+  local map <const> = session.map
+  local changed <const> = committing.scan(session)
+  for i = 1, #changed do
+    local id = changed[i]
+    local ok, err = loading.restore(session.loading, map.loaded[id], map.payloads[id])
+    if not ok then
+      return nil, err
+    end
+  end
+  loading.drop_read_ahead(session.loading)
+  return true
+end
+
+-- Reads these objects and prepares their merges. -> list of merges, list of conflicting paths | nil, err
+local function prepare(session, ids)
+  local map <const> = session.map
+  local search = graph.search(map, session.root, session.metatables.metatable_of)
+  local merges, conflicts = {}, {}
+  for first = 1, #ids, BATCH do
+    local records, err = session.store.read(table.move(ids, first, math.min(first + BATCH - 1, #ids), 1, {}))
+    if not records then
+      return nil, err
+    end
+    for _, record in ipairs(records) do
+      if record.payload == map.payloads[record.id] then
+        map.versions[record.id] = record.version -- the store tells of neighbours' changes now and then
+      else
+        local merge, problem = merging.prepare(session, search, record.id, record)
+        if not merge then
+          return nil, problem
+        end
+        merges[#merges + 1] = merge
+        table.move(merge.conflicts, 1, #merge.conflicts, #conflicts + 1, conflicts)
+      end
+    end
+  end
+  return merges, conflicts
+end
+
+local function apply(session, merges)
+  for _, merge in ipairs(merges) do
+    local ok, err = merging.apply(session, merge)
+    if not ok then
+      return nil, err
+    end
+  end
+  return true
+end
+
+-- Brings every loaded object up to what the store holds, changes made here on top of it.
+-- -> list of paths that were changed on both sides (they keep what they have here; a commit then overwrites) | nil, err
+function refreshing.refresh(session)
+  loading.drop_read_ahead(session.loading)
+  committing.take_back(session)
+  local ids = {}
+  for id in next, session.map.loaded do
+    ids[#ids + 1] = id
+  end
+  table.sort(ids)
+  local merges, conflicts = prepare(session, ids)
+  if not merges then
+    return nil, conflicts
+  end
+  local ok, err = apply(session, merges)
+  if not ok then
+    return nil, err
+  end
+  return conflicts
+end
+
+-- Commits; what others have changed since is merged in, unless both sides changed the same.
+-- -> the store's transaction, or false when nothing changed | nil, err
+function refreshing.commit(session, message)
+  for _ = 1, TRIES do
+    local transaction, err = committing.commit(session, message)
+    if transaction ~= nil or err.code ~= "conflict" or not err.ids or #err.ids == 0 then
+      return transaction, err
+    end
+    local merges, conflicts = prepare(session, err.ids)
+    if not merges then
+      return nil, conflicts
+    elseif #conflicts > 0 then
+      table.sort(conflicts)
+      return nil, {
+        code = "conflict", ids = err.ids, paths = conflicts,
+        message = string.format("conflict: %s changed both here and in the store; refresh() takes the rest over and keeps"
+          .. " yours, abort() drops yours", table.concat(conflicts, ", ")),
+      }
+    end
+    local ok, problem = apply(session, merges)
+    if not ok then
+      return nil, problem
+    end
+  end
+  return nil, { code = "conflict", message = "conflict: others commit faster than this process can merge; try again" }
+end
+
+return refreshing

@@ -1,0 +1,201 @@
+-- Space: whether a commit fits, decided before its first byte is written, and what is done when it does not.
+--
+-- Three rules keep the store from ever getting stuck.
+--   1. After every commit there is room for a checkpoint of all that changed: worst case, placed on trial by the code that
+--      places it in earnest.
+--   2. A reserve of k free segments. When it is touched, `reclaim` works until it is whole again: checkpoints turn dead
+--      segments into free ones, then the oldest history goes, at last the cleaner empties the lightest segments. If that
+--      does not help, only commits that do not grow what is stored may use the reserve, and its last segment but one
+--      only those that make it smaller: deleting is always possible.
+--   3. What is stored may grow only so far that cleaning still gains. A round of the cleaner writes k - 1 segments that were
+--      filled to the share u, and gains (k - 1)(1 - u) of them; the pages that its checkpoints write, at most the whole
+--      index, o segments, must be less. With u = 1 - o / (k - 1) the store holds u (n - k - 1) segments of its n; that is most
+--      for k - 1 = sqrt(o n).
+
+local entry <const> = require "fs.entry"
+local errors <const> = require "fs.errors"
+local index <const> = require "fs.index"
+local log <const> = require "fs.log"
+local checkpoint <const> = require "fs.checkpoint"
+local cleaner <const> = require "fs.cleaner"
+local layout <const> = require "fs.layout"
+local retention <const> = require "fs.retention"
+
+local space <const> = {}
+
+local STATE_IN_USE <const> = layout.STATE_IN_USE
+--- Free segments that each sort of commit must leave; the reserve proper is larger (`reserve_of`).
+local LEAVE_SAME <const>, LEAVE_SHRINKING <const> = 2, 1
+local SPARE_SHARE <const> = 16
+--- Steps of reclaiming without progress after which it is given up.
+local IDLE_STEPS <const> = 4
+local RESERVE_MIN <const>, FILL_MAX <const> = 3, 0.92
+--- Pages that come with every checkpoint, besides those of the object index: a few of the other trees, the record.
+local FIXED_PAGES <const> = 12
+
+--- Places the pages and records of a checkpoint, at most as many as can be due after `more_leaves` further leaves of the
+--- object index changed. Returns whether they fit.
+local function place_checkpoint(mounted, trial, more_leaves)
+  local pages <const> = mounted.objects:pages_bound(more_leaves, mounted.next_id)
+    + mounted.transactions:pages_bound(1, mounted.log.transaction + 2)
+    + mounted.segment_tree:pages_bound(2 + #trial.opened, mounted.geometry.segment_count)
+  for _ = 1, pages do
+    if not trial:put(index.PAGE_ENTRY_BYTES) then return false end
+  end
+  if not (trial:put(checkpoint.record_bytes(mounted.record)) and trial:put(log.commit_entry_bytes(""))) then return false end
+  trial:close()
+  return true
+end
+
+--- What a commit needs: sizes of its entries in order, how many leaves of the object index it touches, by how many bytes it
+--- makes the store grow.
+local function demand_of(entries, message, growth)
+  local sizes <const>, leaves <const>, count = {}, {}, 0
+  for position, item in ipairs(entries) do
+    sizes[position] = entry.size(#(item.payload or ""))
+    local leaf <const> = item.id // layout.PAGE_FANOUT
+    if not leaves[leaf] then leaves[leaf], count = true, count + 1 end
+  end
+  sizes[#sizes + 1] = log.commit_entry_bytes(message)
+  return {sizes = sizes, leaves = count, growth = growth}
+end
+
+--- At most how many pages the next checkpoint adds to those that there are: changed leaves are not new ones, as long as
+--- ids are dense.
+local function new_pages(mounted, more_leaves)
+  local leaves_of_ids <const> = mounted.next_id // layout.PAGE_FANOUT + 2
+  return math.min(mounted.objects.changed_leaves + more_leaves, math.max(0, leaves_of_ids - mounted.segments.page_count))
+end
+
+--- The reserve and the most that may be stored, in segments and bytes, with so many further leaves.
+local function limits(mounted, more_leaves)
+  local table_of_segments <const>, segment_bytes <const> = mounted.segments, mounted.geometry.segment_bytes
+  local count <const> = table_of_segments.count - table_of_segments.bad
+  local pages <const> = table_of_segments.page_count + new_pages(mounted, more_leaves)
+  local overhead <const> = (pages + FIXED_PAGES) * index.PAGE_ENTRY_BYTES / segment_bytes
+  local reserve <const> = math.max(RESERVE_MIN, 1 + math.ceil(math.sqrt(overhead * count)))
+  local fill <const> = math.min(FILL_MAX, 1 - overhead / (reserve - 1))
+  return reserve, math.floor(fill * (count - reserve - 1) * segment_bytes) - pages * index.PAGE_ENTRY_BYTES
+end
+
+--- Segments that a reclaim gets free beyond the reserve, so that what its checkpoints write is spread over many commits.
+local function spare_of(mounted)
+  local pages <const> = mounted.segments.page_count + mounted.objects.changed_leaves + FIXED_PAGES
+  local overhead <const> = pages * index.PAGE_ENTRY_BYTES // mounted.geometry.segment_bytes
+  return math.max(1, 2 * overhead, mounted.segments.count // SPARE_SHARE)
+end
+
+--- Free segments that a commit must leave, and why it is refused for what it would store, if it is.
+local function terms(mounted, demand)
+  local reserve <const>, most <const> = limits(mounted, demand.leaves)
+  if demand.growth > 0 then
+    local stored <const> = mounted.record.object_bytes + mounted.growth + demand.growth
+    return reserve, reserve, stored > most and ("%d bytes stored of at most %d"):format(stored, most) or nil
+  end
+  return reserve, demand.growth == 0 and LEAVE_SAME or LEAVE_SHRINKING
+end
+
+--- Free segments that are left when the demand and a checkpoint behind it have been written | nil when they do not fit,
+--- and how many segments the demand opens.
+local function left_after(mounted, demand)
+  local trial <const> = mounted.log:placement()
+  for _, size in ipairs(demand.sizes) do
+    if not trial:put(size) then return nil, #trial.opened end
+  end
+  trial:close()
+  local opened <const> = #trial.opened
+  if not place_checkpoint(mounted, trial, demand.leaves) then return nil, opened end
+  return mounted.segments.free - #trial.opened, opened
+end
+
+local function leaves(mounted, demand, target)
+  local left <const> = left_after(mounted, demand)
+  return left ~= nil and left >= target
+end
+
+--- Whether a checkpoint can be written now. Admission sees to it; only a store that another program filled can say no.
+local function can_checkpoint(mounted)
+  return place_checkpoint(mounted, mounted.log:placement(), 0)
+end
+
+--- Writes a checkpoint, if one fits. Returns true | false | nil, err.
+local function settle(mounted, release)
+  if not can_checkpoint(mounted) then return false end
+  return checkpoint.write(mounted, STATE_IN_USE, release)
+end
+
+--- Releases segments with one checkpoint and makes them free with the next.
+local function turn_over(mounted, release)
+  local done, err = settle(mounted, release)
+  if done then done, err = settle(mounted) end
+  return done, err
+end
+
+--- One step of reclaiming: what costs least first. Returns whether it gained or may have gained something | nil, err.
+local function reclaim_step(mounted, wanted)
+  -- Live bytes are exact, and what is pending turns free, with a checkpoint.
+  if mounted.commits_since > 0 or retention.has_pending(mounted) then return settle(mounted) end
+  local list <const> = retention.advance(mounted, wanted)
+  if #list > 0 then return turn_over(mounted, retention.release(mounted, list)) end
+  local moved <const>, err = cleaner.clean(mounted, wanted)
+  if not moved then return moved, err end
+  return turn_over(mounted, retention.present(mounted))
+end
+
+--- Frees segments until the demand leaves `target` of them, as far as that goes. Returns true | nil, err.
+local function reclaim(mounted, demand, target)
+  local idle, best = 0, mounted.segments.free
+  while idle < IDLE_STEPS and not leaves(mounted, demand, target) do
+    local worked <const>, problem = reclaim_step(mounted, math.max(2, target - mounted.segments.free))
+    if worked == nil then return nil, problem end
+    if not worked then break end
+    -- A step may gain nothing, or even cost a segment that a later one brings back; only more free segments than ever
+    -- before count as progress, so that the loop ends.
+    idle = mounted.segments.free > best and 0 or idle + 1
+    best = math.max(best, mounted.segments.free)
+  end
+  mounted.reclaimed_at, mounted.reclaimed_bytes = mounted.log.sequence, mounted.log.bytes_written
+  return true
+end
+
+--- A checkpoint is due before the log since the last one spans too many segments.
+local function log_is_long(mounted, demand)
+  local _, opened <const> = left_after(mounted, demand)
+  return mounted.commits_since > 0 and 1 + mounted.segments_since + opened > layout.REPLAY_SEGMENTS_MAX
+end
+
+--- Whether an attempt to reclaim can bring anything: not at once after one, and when there is no need, only after a while.
+local function worth_reclaiming(mounted, needed)
+  if mounted.reclaimed_at == mounted.log.sequence then return false end
+  if needed or not mounted.reclaimed_at then return true end
+  return mounted.log.bytes_written - mounted.reclaimed_bytes >= mounted.geometry.segment_bytes // 4
+end
+
+local function refuse(mounted, why)
+  local free <const> = mounted.segments.free * mounted.geometry.segment_bytes + mounted.log:placement():rest_bytes()
+  return errors.new("no_space", "no room for this commit: " .. (why or ("%d bytes are free, and kept for deletions"):format(
+    free)), {free_bytes = free})
+end
+
+--- space.admit(volume, entries, message, growth) → true | nil, err. When it returns true, the entries fit, and a checkpoint
+--- behind them. `growth`: by how many bytes they make what is stored larger.
+function space.admit(mounted, entries, message, growth)
+  local ready <const>, err = retention.prepare(mounted)
+  if not ready then return nil, err end
+  local demand <const> = demand_of(entries, message, growth)
+  if log_is_long(mounted, demand) then
+    local done <const>, problem = settle(mounted)
+    if done == nil then return nil, problem end
+  end
+  local reserve <const>, must_leave <const>, full <const> = terms(mounted, demand)
+  if full then return refuse(mounted, full) end
+  if leaves(mounted, demand, reserve) then return true end
+  if worth_reclaiming(mounted, not leaves(mounted, demand, must_leave)) then
+    local done <const>, problem = reclaim(mounted, demand, reserve + spare_of(mounted))
+    if not done then return nil, problem end
+  end
+  if leaves(mounted, demand, must_leave) then return true end
+  return refuse(mounted)
+end
+
+return space

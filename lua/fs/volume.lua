@@ -1,0 +1,215 @@
+-- A mounted store: superblock, checkpoint and replay put together, and the claim before the first write.
+--
+--   mount:  choose superblock → checkpoint record → replay → verdict "clean" | "torn" | "damaged"     (writes nothing)
+--   claim:  nobody wrote meanwhile → repair copies → superblock: incarnation_claimed + 1, in use →
+--           clean: go on at the replay position · torn: checkpoint under the claimed incarnation over the torn tail
+--
+-- The claim is made at the first write, so a mount that only reads leaves the disk as it is. No incarnation is ever handed
+-- out twice: frames of a recovery that was cut carry one that no later replay expects.
+--
+-- Promise: mounting is bounded by the log since the last checkpoint; a damaged store is never written to.
+
+local layout <const> = require "fs.layout"
+local cache <const> = require "fs.cache"
+local checkpoint <const> = require "fs.checkpoint"
+local entry <const> = require "fs.entry"
+local errors <const> = require "fs.errors"
+local geometry <const> = require "fs.geometry"
+local index <const> = require "fs.index"
+local log <const> = require "fs.log"
+local reader <const> = require "fs.reader"
+local replay <const> = require "fs.replay"
+local segments <const> = require "fs.segments"
+local superblock <const> = require "fs.superblock"
+
+local volume <const> = {}
+
+local KIND_DELETE <const>, LAST_OBJECT_KIND <const> = layout.KIND_DELETE, layout.KIND_MAP_NODE
+local PAGE_KINDS <const> = {
+  [layout.KIND_CHECKPOINT] = true, [layout.KIND_OBJECT_PAGE] = true,
+  [layout.KIND_SEGMENT_PAGE] = true, [layout.KIND_TRANSACTION_PAGE] = true,
+}
+local PAGE_CACHE_PAGES <const> = 192
+local SMALL_CACHE_PAGES <const> = 32
+
+local methods <const> = {}
+methods.__index = methods
+
+local function tree(self, name, kind, pages)
+  return index.new {
+    kind = kind, reader = self.reader, cache = cache.new(pages),
+    root = entry.from_fields(name .. "s", self.record), levels = self.record[name .. "_levels"],
+  }
+end
+
+local function open_trees(self)
+  self.objects = tree(self, "object", layout.KIND_OBJECT_PAGE, PAGE_CACHE_PAGES)
+  self.transactions = tree(self, "transaction", layout.KIND_TRANSACTION_PAGE, SMALL_CACHE_PAGES)
+  self.segment_tree = tree(self, "segment", layout.KIND_SEGMENT_PAGE, SMALL_CACHE_PAGES)
+end
+
+local function nonsense(what, id)
+  return errors.new("corrupt", ("%s %d"):format(what, id))
+end
+
+--- Judges an entry of a replayed transaction: the slot to set (a pointer, or false for a deletion), nothing for a page.
+local function slot_of(record, id, pointer, seen)
+  local _, kind <const>, payload_bytes <const> = entry.parse_pointer(pointer)
+  local user <const> = record.commit_kind == layout.COMMIT_USER
+  if not user and PAGE_KINDS[kind] then return "page" end
+  if id < layout.ROOT_ID or id >= record.next_id then return nonsense("an object with id", id) end
+  if seen[id] then return nonsense("two entries for object", id) end
+  seen[id] = true
+  if user and kind == KIND_DELETE and payload_bytes == 0 then return false end
+  if kind < 1 or kind > LAST_OBJECT_KIND then return nonsense("an entry of kind", kind) end
+  return pointer
+end
+
+--- Takes a whole transaction of the log into the indexes. Nothing is taken of one that makes no sense.
+local function apply(self, record, entries)
+  local seen <const>, slots <const> = {}, {}
+  for at = 1, #entries, 2 do
+    local slot <const>, err = slot_of(record, entries[at], entries[at + 1], seen)
+    if slot == nil then return nil, err end
+    slots[#slots + 1] = slot
+  end
+  for position, slot in ipairs(slots) do
+    if slot ~= "page" then self.objects:set(entries[position * 2 - 1], slot) end
+  end
+  self:committed(record)
+  return true
+end
+
+--- volume:committed(record) notes a transaction that is in the log: its number, the ids it used up.
+function methods:committed(record)
+  self.next_id = math.max(self.next_id, record.next_id)
+  self.commits_since = self.commits_since + 1
+  if record.commit_kind ~= layout.COMMIT_USER then return end
+  self.transactions:set(record.transaction, record.pointer)
+  if self.oldest_transaction == 0 then self.oldest_transaction = record.transaction end
+end
+
+local function run_replay(self)
+  return replay.run {
+    device = self.device, crc32c = self.crc32c, geometry = self.geometry, superblock = self.superblock,
+    apply = function(record, entries) return apply(self, record, entries) end,
+  }
+end
+
+local function open_log(self, position)
+  self.log = log.new {
+    device = self.device, crc32c = self.crc32c, geometry = self.geometry, reader = self.reader,
+    epoch = self.superblock.epoch, position = position,
+    choose = function(segment, taken) return self.segments:next_free(segment, taken) end,
+  }
+  self.log.generation, self.log.incarnation = self.superblock.generation, self.superblock.incarnation
+  self.log.checkpoint = self.checkpoint
+end
+
+--- volume.mount{device=, primitives=, read_only=} → volume | nil, err. Writes nothing.
+--- .verdict says how the log ended; .read_only is the reason why nothing may be written, or nil.
+function volume.mount(options)
+  local device <const>, primitives <const> = options.device, options.primitives
+  local chosen <const>, err = superblock.choose(device, primitives.crc32c)
+  if not chosen then return nil, err end
+  local self <const> = setmetatable({
+    device = device, crc32c = primitives.crc32c, now = primitives.now,
+    chosen = chosen, superblock = chosen.fields, geometry = geometry.new(chosen.fields),
+    read_only = chosen.read_only, claimed = false, commits_since = 0, growth = 0,
+  }, methods)
+  if options.read_only then self.read_only = "mounted read-only" end
+  self.reader = reader.new {device = device, crc32c = self.crc32c, geometry = self.geometry,
+    cache_bytes = options.cache_bytes}
+  local record <const>, pointer = checkpoint.load(self.reader, self.superblock)
+  if not record then return nil, pointer end
+  self.record, self.checkpoint = record, pointer
+  self.next_id, self.oldest_transaction = record.next_id, record.oldest_transaction
+  open_trees(self)
+  local result <const>, problem = run_replay(self)
+  if not result then return nil, problem end
+  self.verdict, self.replayed, self.opened = result.verdict, result.transactions, result.position.opened
+  self.segments_since = #self.opened
+  if result.verdict == "damaged" then self.read_only, self.damage = result.reason, result end
+  open_log(self, result.position)
+  return self
+end
+
+--- volume:load_segments() → true | nil, err. The segment table, brought up to the end of the log.
+function methods:load_segments()
+  if self.segments then return true end
+  local table_of_segments <const>, err = segments.load(self.segment_tree, self.geometry.segment_count)
+  if not table_of_segments then return nil, err end
+  if self.checkpoint == entry.NOTHING then
+    table_of_segments:open(self.geometry.segment_of_position(self.superblock.replay_lba),
+      self.superblock.replay_segment_sequence)
+  end
+  for _, step in ipairs(self.opened) do
+    table_of_segments:follow(step.left, {step.segment}, step.sequence, step.transaction)
+  end
+  self.segments = table_of_segments
+  return true
+end
+
+--- Nobody may have written since the mount: the host can have the image open, too.
+local function check_unchanged(self)
+  local now <const>, err = superblock.choose(self.device, self.crc32c)
+  if not now then return nil, err end
+  if now.fields.generation ~= self.superblock.generation or superblock.head_crc(self.crc32c, now.fields)
+    ~= superblock.head_crc(self.crc32c, self.superblock) then
+    return errors.new("changed", ("the superblock was generation %d when the store was mounted, now it is %d"):format(
+      self.superblock.generation, now.fields.generation))
+  end
+  self.chosen = now
+  return true
+end
+
+--- volume:refuse(err) → nil, err: from here on nothing is written until the store is mounted again.
+function methods:refuse(err)
+  self.log.broken = self.log.broken or err
+  return nil, err
+end
+
+--- volume:claim() → true | nil, err. Makes the store ours to write; a no-op once it is. After an error nothing is written.
+function methods:claim()
+  if self.claimed then return true end
+  self.log.writing = true
+  local done, err = self:load_segments()
+  if done then done, err = check_unchanged(self) end
+  -- Repair first: the pair of the current generation is what a cut in the next update falls back to.
+  if done then done, err = superblock.repair(self.device, self.crc32c, self.chosen) end
+  if not done then return self:refuse(err) end
+  local incarnation <const>, clean <const> = self.superblock.incarnation_claimed + 1, self.verdict == "clean"
+  local fields
+  -- `update` begins with a FLUSH: all frames that replay found are durable after it.
+  fields, err = superblock.update(self.device, self.crc32c, self.superblock, {
+    incarnation_claimed = incarnation, state = self.superblock.state | layout.STATE_IN_USE,
+    incarnation = clean and incarnation or nil, written_time = self.now(),
+  })
+  if not fields then return self:refuse(err) end
+  self.superblock, self.claimed = fields, true
+  self.log.generation, self.log.incarnation = fields.generation, incarnation
+  if clean then
+    self.log:done()
+    return true
+  end
+  -- The torn tail is written over from its first sector on, under an incarnation that none of its frames carries.
+  done, err = checkpoint.write(self, fields.state)
+  if not done then return self:refuse(err) end
+  return true
+end
+
+--- volume:release() → true | nil, err. A clean unmount: checkpoint if anything was committed since the last one, and the
+--- superblock without STATE_IN_USE. One update does both.
+function methods:release()
+  local state <const> = self.superblock.state & ~layout.STATE_IN_USE
+  self.log.writing = true
+  if self.commits_since > 0 then return checkpoint.write(self, state) end
+  local fields <const>, err = superblock.update(self.device, self.crc32c, self.superblock,
+    {state = state, written_time = self.now()})
+  if not fields then return self:refuse(err) end
+  self.superblock = fields
+  self.log:done()
+  return true
+end
+
+return volume

@@ -1,0 +1,49 @@
+-- What each service is handed: its ports, interrupt lines and device memory, and nothing else.
+--
+--     local grants, lines = capabilities.grant(core, capabilities.console)
+-- grants.com1 = {ports = range, irq = line, line = number, …}; `lines` is the set of interrupt lines that the process may
+-- wait for. A row: ports or other port ranges by name = {first, count}, memory = {address, bytes}, irq = line number.
+-- The numbers are those of the PC (IBM PC/AT Technical Reference; ATA: 82371SB data sheet 2.2); which devices are really
+-- there is for the drivers to find out.
+
+local capabilities <const> = {}
+
+capabilities.console = {
+  com1 = {ports = {0x3F8, 8}, irq = 4},
+  com2 = {ports = {0x2F8, 8}},
+  keyboard = {ports = {0x60, 5}, irq = 1},
+  screen = {crtc = {0x3D4, 2}, memory = {0xB8000, 4000}},
+}
+
+--- When a program runs without a person: only the two lines it writes to.
+capabilities.run_console = {
+  com1 = {ports = {0x3F8, 8}},
+  com2 = {ports = {0x2F8, 8}},
+}
+
+capabilities.disk = {
+  ata0 = {command = {0x1F0, 8}, control = {0x3F6, 1}, irq = 14},
+  ata1 = {command = {0x170, 8}, control = {0x376, 1}, irq = 15},
+}
+
+capabilities.firmware = {ports = {0x510, 2}}
+capabilities.clock_chip = {ports = {0x70, 2}}
+
+local function capability(core, name, value)
+  if name == "irq" then return core.irq(value) end
+  if name == "memory" then return core.physical(value[1], value[2]) end
+  return core.ports(value[1], value[2])
+end
+
+function capabilities.grant(core, rows)
+  local grants <const>, lines <const> = {}, {}
+  for device, row in pairs(rows) do
+    local granted <const> = {line = row.irq}
+    for name, value in pairs(row) do granted[name] = capability(core, name, value) end
+    grants[device] = granted
+    if row.irq then lines[row.irq] = true end
+  end
+  return grants, lines
+end
+
+return capabilities

@@ -1,0 +1,86 @@
+-- The shell process: a person's session at the console, over the store where there is one.
+--
+-- chunk(grants, trust): grants.console = endpoint of the console service (write, read, size); grants.store = endpoint of the
+-- disk service's store, or nil: then the session lives in memory; grants.banner = facts for shell.banner (version, disk,
+-- warnings), completed here by what the store tells.
+-- trust.raw = metatables behind __metatable, for the store's client. system.evaluate runs what is typed so that Ctrl-C can
+-- abandon it. Ends when the console does.
+--
+-- Promises: what is typed runs in a table of globals of its own, with library tables of its own, so that `table = 5` or
+-- `math.floor = nil` spoils nothing of the shell's. Only `string` is shared: it is what methods of strings are found in.
+
+local grants <const>, trust <const> = ...
+
+local session <const> = require "shell.session"
+
+-- What a session may not reach: it would be the shell's own.
+local KEPT_BACK <const> = { _G = true, package = true, system = true }
+
+-- The console service may end and come back: what was asked of it is asked again, until it is gone for good.
+local CONSOLE_TRIES <const>, CONSOLE_PAUSE_SECONDS <const> = 200, 0.2
+
+local function ask_console(operation, ...)
+  local results
+  for _ = 1, CONSOLE_TRIES do
+    results = table.pack(system.call(grants.console, operation, ...))
+    if results[1] ~= nil or results[2] ~= "dead" then break end
+    system.sleep(CONSOLE_PAUSE_SECONDS)
+  end
+  return table.unpack(results, 1, results.n)
+end
+
+local console <const> = {
+  write = function(bytes) return ask_console("write", bytes) end,
+  read = function(seconds) return ask_console("read", seconds) end,
+  size = function() return ask_console("size") end,
+}
+
+local function new_environment()
+  local environment = {}
+  for name, value in pairs(_G) do
+    if KEPT_BACK[name] then value = nil end
+    if type(value) == "table" and value ~= string then
+      local library = {}
+      for key, item in pairs(value) do library[key] = item end
+      value = library
+    end
+    environment[name] = value
+  end
+  environment._G = environment
+  -- Ending this process would only start another one.
+  function environment.os.exit() error("poweroff() turns the machine off, reboot() starts it again", 2) end
+  return environment
+end
+
+-- → objects | nil, why there are none
+local function open_objects(environment)
+  if not grants.store then return nil end
+  local ok, objects = pcall(function()
+    return require("fs.objects").open {
+      store = require("services.remote_store").new(system, grants.store), environment = environment, debug = trust.raw,
+    }
+  end)
+  if ok then return objects end
+  return nil, require("shell.errors").message(objects)
+end
+
+local function banner_facts(objects, problem)
+  local facts = {}
+  for name, value in pairs(grants.banner or {}) do facts[name] = value end
+  facts.warnings = table.move(facts.warnings or {}, 1, #(facts.warnings or {}), 1, {})
+  if problem then table.insert(facts.warnings, "the store cannot be used: " .. problem) end
+  local ok, info = pcall(function() return objects and objects.info() end)
+  if ok and info then
+    facts.objects = facts.objects or info.objects
+    facts.state = facts.state or info.verdict
+  end
+  return facts
+end
+
+local environment <const> = new_environment()
+local objects <const>, problem <const> = open_objects(environment)
+
+session.run {
+  console = console, environment = environment, objects = objects, system = system,
+  banner = banner_facts(objects, problem), evaluate = system.evaluate, asks_width = true,
+}

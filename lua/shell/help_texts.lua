@@ -1,0 +1,208 @@
+-- The help of the commands and the topics, as data: what help() shows and what the reference documents are made from.
+--
+-- entries: {name, group, usage, summary (one row), description, example (rows to type at the prompt), and where they
+-- apply topic = true (no name of the environment), rare = true (help() leaves it to help "all"), arranged = true (the
+-- rows of the description stand as they are)}. Only what exists is described; a test runs every example.
+
+local help_texts <const> = {}
+
+help_texts.groups = { "Objects", "Processes", "Shell" }
+
+help_texts.entries = {
+  {
+    name = "root", group = "Objects", usage = "root", summary = "the table whose contents stay on disk",
+    description = [[
+A plain table. Whatever can be reached from it is kept by commit(): tables with sharing and cycles, strings of any
+bytes, integers, floats, booleans. Assign its fields; root itself is always the same table.]],
+    example = [[
+root.ship = {name = "Argo", fuel = 7, crew = {"Jason", "Orpheus"}}
+root.crew = root.ship.crew
+root.crew == root.ship.crew]],
+  },
+  {
+    name = "commit", group = "Objects", usage = "commit(message)",
+    summary = "make all changes durable: all of them or none",
+    description = [[
+Writes the objects that changed since the last commit as one transaction and returns it. Once it returns, the changes
+survive a power cut. The message is optional. What cannot be saved is named by its path, and nothing is written.]],
+    example = [[
+root.visits = (root.visits or 0) + 1
+commit "one more visit"]],
+  },
+  {
+    name = "changes", group = "Objects", usage = "changes()", summary = "what the next commit would write",
+    description = [[
+A list of {kind, path, old, new}; kind is "+" (new), "~" (changed) or "-" (gone).]],
+    example = [[
+root.fuel = 5
+changes()
+#changes()]],
+  },
+  {
+    name = "abort", group = "Objects", usage = "abort()", summary = "forget all changes since the last commit",
+    description = [[
+Puts the contents of every object back in place: tables you hold are the same tables, with their old contents.]],
+    example = [[
+root.mistake = true
+abort()
+root.mistake]],
+  },
+  {
+    name = "save", group = "Objects", usage = "save(name, value)", summary = "root[name] = value, committed",
+    description = [[Sets one name of root and commits. The global `load` stays Lua's compiler.]],
+    example = [[
+save("colour", "blue")]],
+  },
+  {
+    name = "fetch", group = "Objects", usage = "fetch(name)", summary = "the value saved under a name",
+    description = [[The value of root[name]; nil when there is none.]],
+    example = [[
+save("colour", "blue")
+fetch "colour"]],
+  },
+  {
+    name = "log", group = "Objects", usage = "log(count)", summary = "the transactions, oldest first",
+    description = [[A list of {id, time, message, objects, bytes}; only the last ones when a count is given.]],
+    example = [[
+log()
+#log()]],
+  },
+  {
+    name = "info", group = "Objects", usage = "info()", summary = "sizes and counts of the store",
+    description = [[A table of what the store knows about itself.]],
+    example = [[info()]],
+  },
+  {
+    name = "refresh", rare = true, group = "Objects", usage = "refresh()",
+    summary = "take over what others have committed",
+    description = [[
+Brings every object to what the store holds now. Your own changes stay; where both changed the same, it fails and says
+where.]],
+    example = [[refresh()]],
+  },
+  {
+    name = "forget", rare = true, group = "Objects", usage = "forget(table)", summary = "free the memory of an object",
+    description = [[
+The contents of a table that has no changes are dropped and read again when they are next needed. The table stays the
+same table.]],
+    example = [[
+root.crew = {"Jason"}
+commit()
+forget(root.crew)
+root.crew[1] ]],
+  },
+  {
+    name = "spawn", group = "Processes", usage = "spawn(program, options)", summary = "start a process",
+    description = [[
+Runs a program (Lua text) as a process with its own memory, next to everything else, and returns it: .id, :kill(),
+:wait(). Options: name, memory (bytes), arguments (a list; the program gets its table of grants first, then them).]],
+    example = [[
+p = spawn("local grants, n = ...; print(n + 1)", {arguments = {41}})
+wait(p)]],
+  },
+  {
+    name = "ps", group = "Processes", usage = "ps()", summary = "the processes: memory, CPU time, state",
+    description = [[A list of {id, name, state, memory, memory_limit, cpu_ns, mailbox}, one a row when shown.]],
+    example = [[ps()]],
+  },
+  {
+    name = "kill", group = "Processes", usage = "kill(process)", summary = "end a process, whatever it does",
+    description = [[
+Takes what spawn returned, or an id that ps() shows. Its memory is free at once. At the prompt also a service, such as the
+driver of the disk: it is started again, and whoever was waiting for it gets an error.]],
+    example = [[
+p = spawn "while true do end"
+kill(p)]],
+  },
+  {
+    name = "wait", group = "Processes", usage = "wait(process, seconds)", summary = "wait until a process has ended",
+    description = [[
+Returns "finished" and what the program returned, "error" with the message, "killed", or "exit" with a status. After so
+many seconds it gives up with an error; without a number it waits as long as it takes.]],
+    example = [[
+wait(spawn "return 6 * 7")]],
+  },
+  {
+    name = "sleep", group = "Processes", usage = "sleep(seconds)", summary = "do nothing for a while",
+    description = [[Other processes run meanwhile. Fractions of a second are fine.]],
+    example = [[sleep(0.01)]],
+  },
+  {
+    name = "crashes", rare = true, group = "Processes", usage = "crashes()",
+    summary = "what went wrong: panics and services that ended",
+    description = [[
+A list of {time, boot, kind, name, how, text}, oldest first; boot is 0 for this one, -1 for the one before, and text has
+the traceback. It is kept in memory that reboot() and a reset leave alone, the last 16 of them; after a power-off it is
+empty. crashes "forget" shows it once more and empties it.]],
+    example = [[
+crashes()
+#crashes()]],
+  },
+  {
+    name = "poweroff", group = "Shell", usage = "poweroff()", summary = "turn the machine off",
+    description = [[
+Changes that are not committed are lost: it says so the first time. poweroff "now" does not ask.]],
+  },
+  {
+    name = "reboot", group = "Shell", usage = "reboot()", summary = "start the machine again",
+    description = [[
+Changes that are not committed are lost: it says so the first time. reboot "now" does not ask.]],
+  },
+  {
+    name = "help", group = "Shell", usage = "help(what)", summary = "this list; help \"name\", help(value)",
+    description = [[Tells about a command, a topic or a Lua function, by name or by the function itself.]],
+    example = [[
+help "commit"
+help(print)]],
+  },
+  {
+    name = "show", group = "Shell", usage = "show(value, options)", summary = "print a value with other limits",
+    description = [[
+Options, with what the prompt uses: depth = 5, length = 60 (entries of a table), total = 500 (entries in all),
+string_length = 500, width = 79, quoted = false.]],
+    example = [[
+show({1, {2, {3, {4}}}}, {depth = 2})]],
+  },
+  {
+    name = "shell.history", rare = true, group = "Shell", usage = "shell.history()",
+    summary = "what was entered, oldest first",
+    description = [[A list of strings. Up and down walk through it, Ctrl-R searches it.]],
+    example = [[#shell.history()]],
+  },
+  {
+    name = "shell.raw", rare = true, group = "Shell", usage = "shell.raw()",
+    summary = "talk to a program instead of a person",
+    description = [[
+No echo, no prompt, exact results; for tools on the serial line. A request is Lua text ended by the byte 4. The answer
+is a row of frames, each `KIND LENGTH`, a line end, LENGTH bytes and a line end: `o` printed output, `r` one result as a
+Lua literal, `e` an error, and at last `x` with 0 (it ran) or 1 (it did not). Byte 3 forgets a request half sent, byte 2
+leaves; so does shell.raw(false). The bytes ESC _ khoros:raw ESC \ at the prompt are the same as shell.raw().]],
+  },
+  {
+    name = "keys", group = "Shell", usage = "help \"keys\"", summary = "the keys of the line editor", topic = true,
+    arranged = true,
+    description = [[
+Left Right Home End       move; Ctrl-B Ctrl-F Ctrl-A Ctrl-E do the same
+Alt-B Alt-F               a word left, right; so do Ctrl-Left and Ctrl-Right
+Backspace Delete Ctrl-D   delete a character
+Ctrl-K Ctrl-U             cut to the end, to the start of the row
+Ctrl-W Alt-D              cut the word before, after
+Ctrl-Y                    put back what was cut; Ctrl-T swaps two characters
+Up Down Ctrl-P Ctrl-N     earlier and later entries; edits stay until Enter
+Ctrl-R                    search the history; again: the next one
+Tab                       complete a name; once more lists what fits
+Alt-Enter                 a new row without running
+Ctrl-C                    clear the line; while something runs: stop it
+Ctrl-L                    clear the screen]],
+  },
+  {
+    name = "_", group = "Shell", usage = "_", summary = "the last value shown",
+    topic = true,
+    description = [[An expression prints without `return`, and its (first) value is then called _ .]],
+    example = [[
+6 * 7
+_ + 1]],
+  },
+}
+
+return help_texts

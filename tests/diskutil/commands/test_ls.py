@@ -1,0 +1,64 @@
+"""khoros-disk ls."""
+
+from __future__ import annotations
+
+import khoros
+from tests.diskutil.commandline import good, invoke
+
+
+def strange_names(path):
+    with khoros.open(path, "r+") as image:
+        image.root["a\nb"] = 1
+        image.root[b"\xff"] = 2
+        image.root[7] = 3
+        image.root[True] = 4
+        image.root["z"] = {}
+        image.commit()
+
+
+def test_names_in_stable_order(ship):
+    assert good("ls", ship).lines == ["crew", "ship"]
+    assert good("ls", ship, "root.ship").lines == ["crew", "fuel", "me", "name"]
+    assert good("ls", ship, "ship.crew").lines == ["[1]", "[2]"]
+
+
+def test_an_empty_store(empty):
+    assert good("ls", empty).out == b""
+
+
+def test_long(ship):
+    lines = good("ls", ship, "ship", "-l").lines
+    assert [line.split()[0] for line in lines] == ["table", "integer", "table", "string"]
+    assert '"Argo"' in lines[3]
+
+
+def test_names_that_need_care(empty):
+    strange_names(empty)
+    assert good("ls", empty).lines == ["[true]", "[7]", '["a\\nb"]', "z", '["\\xff"]']
+    assert good("ls", empty, "-0").out == b"[true]\0[7]\0a\nb\0z\0\xff\0"
+
+
+def test_json(empty):
+    strange_names(empty)
+    listing = good("ls", empty, "--json").json
+    assert listing["format_version"] == 1
+    assert [row["name"] for row in listing["names"]] == [True, 7, "a\nb", "z", {"$base64": "/w=="}]
+    assert listing["names"][3]["type"] == "table"
+
+
+def test_what_has_no_names(ship):
+    result = invoke("ls", ship, "ship.fuel")
+    assert result.code == 3
+    assert "cat" in result.complaint
+    assert invoke("ls", ship, "shop").code == 3
+
+
+def test_colours(ship):
+    assert b"\x1b[" not in good("ls", ship).out
+    assert b"\x1b[" in good("ls", ship, "--color", "always").out
+
+
+def test_no_color(ship, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert b"\x1b[" not in good("ls", ship, "--color", "auto").out
+    assert b"\x1b[" in good("ls", ship, "--color", "always").out

@@ -1,0 +1,405 @@
+"""Every command on everything that is not a good image: one clear line, the right exit code, nothing changed."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from khoros.diskutil import cli, superblock
+from khoros.diskutil.device import FileDevice
+from khoros.diskutil.frames import MAGIC
+from khoros.formats import constants as C
+from tests.diskutil import images
+from tests.diskutil.commandline import Result, invoke, spawn
+
+# Each command with arguments that would do something on a good image; IMAGE stands for the file.
+COMMANDS: dict[str, list[str]] = {
+    "mkfs": ["mkfs", "IMAGE", "-s", "4M"],
+    "ls": ["ls", "IMAGE"],
+    "cat": ["cat", "IMAGE", "root.ship"],
+    "put": ["put", "IMAGE", "x", "1"],
+    "rm": ["rm", "IMAGE", "ship"],
+    "import": ["import", "IMAGE", "INPUT", "--as", "x"],
+    "export": ["export", "IMAGE", "root.ship.name"],
+    "log": ["log", "IMAGE"],
+    "info": ["info", "IMAGE"],
+    "check": ["check", "IMAGE"],
+    "dump": ["dump", "IMAGE"],
+}
+READING = sorted(set(COMMANDS) - {"mkfs"})
+
+
+def test_every_command_is_tried():
+    assert set(COMMANDS) == set(cli.COMMANDS)
+
+
+def run(command: str, image: Path, tmp_path: Path, real: bool = False) -> Result:
+    source = tmp_path / "input.json"
+    source.write_text('{"a": 1}')
+    words = {"IMAGE": str(image), "INPUT": str(source)}
+    arguments = [words.get(word, word) for word in COMMANDS[command]]
+    return spawn(*arguments) if real else invoke(*arguments)
+
+
+def assert_one_line(result: Result, image: Path) -> None:
+    assert result.complaint.startswith("khoros-disk: "), result.complaint
+    assert image.name in result.complaint
+    assert b"Traceback" not in result.err + result.out
+
+
+# -- files that are no store ------------------------------------------------------------------------------------
+
+
+def random_bytes(path: Path) -> None:
+    path.write_bytes(random.Random(1).randbytes(100_000))
+
+
+def text_file(path: Path) -> None:
+    path.write_text("once upon a time\n" * 500)
+
+
+def foreign_partitions(path: Path) -> None:
+    data = bytearray(1 << 20)
+    data[446:462] = bytes.fromhex("00000000830000000008000000080000")
+    data[510:512] = b"\x55\xaa"
+    path.write_bytes(data)
+
+
+NO_STORE: dict[str, Callable[[Path], object]] = {
+    "empty file": lambda path: path.write_bytes(b""),
+    "one byte": lambda path: path.write_bytes(b"K"),
+    "random bytes": random_bytes,
+    "text file": text_file,
+    "zeros": lambda path: path.write_bytes(bytes(1 << 20)),
+    "foreign partition table": foreign_partitions,
+}
+
+
+@pytest.mark.parametrize("kind", NO_STORE)
+@pytest.mark.parametrize("command", READING)
+def test_what_is_no_store(tmp_path, command, kind):
+    path = tmp_path / "no-store"
+    NO_STORE[kind](path)
+    before = images.digest(path)
+    result = run(command, path, tmp_path)
+    assert result.code == (8 if command == "check" else 1)
+    assert_one_line(result, path)
+    assert images.digest(path) == before
+
+
+@pytest.mark.parametrize("kind", sorted(set(NO_STORE) - {"empty file", "zeros"}))
+def test_mkfs_refuses_what_is_not_empty_and_says_what_it_is(tmp_path, kind):
+    path = tmp_path / "precious"
+    NO_STORE[kind](path)
+    before = images.digest(path)
+    result = run("mkfs", path, tmp_path)
+    assert result.code == 5
+    assert_one_line(result, path)
+    assert "holds" in result.complaint
+    assert images.digest(path) == before
+    assert [p.name for p in tmp_path.iterdir()] == ["precious", "input.json"] or len(
+        list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_directory(tmp_path, command):
+    (tmp_path / "folder").mkdir()
+    result = run(command, tmp_path / "folder", tmp_path)
+    assert result.code == (8 if command == "check" else 7)
+    assert_one_line(result, tmp_path / "folder")
+    assert list((tmp_path / "folder").iterdir()) == []
+
+
+@pytest.mark.parametrize("command", READING)
+def test_a_missing_file(tmp_path, command):
+    result = run(command, tmp_path / "nowhere", tmp_path)
+    assert result.code == (8 if command == "check" else 7)
+    assert_one_line(result, tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_mkfs_in_a_missing_folder(tmp_path):
+    result = invoke("mkfs", tmp_path / "no" / "a.img", "-s", "4M")
+    assert result.code == 7
+    assert_one_line(result, tmp_path / "no" / "a.img")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_device_that_is_no_disk(tmp_path, command):
+    result = run(command, Path("/dev/null"), tmp_path)
+    assert result.code == (8 if command == "check" else 7)
+    assert_one_line(result, Path("/dev/null"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_permission(ship, tmp_path, command):
+    if os.geteuid() == 0:
+        pytest.skip("root is allowed everything")
+    before = images.digest(ship)
+    ship.chmod(0)
+    result = run(command, ship, tmp_path)
+    ship.chmod(0o600)
+    assert result.code in (5, 7, 8)
+    assert_one_line(result, ship)
+    assert images.digest(ship) == before
+
+
+@pytest.mark.parametrize("command", ["put", "rm", "import"])
+def test_a_read_only_file_is_not_written(ship, tmp_path, command, monkeypatch):
+    """Root may write to read-only files, so the kernel's refusal is simulated."""
+    real_open = os.open
+
+    def refuse(name, flags, *rest, **options):
+        if str(name) == str(ship) and flags & os.O_RDWR:
+            raise PermissionError(13, "Permission denied", str(name))
+        return real_open(name, flags, *rest, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    before = images.digest(ship)
+    result = run(command, ship, tmp_path)
+    assert result.code == 5
+    assert_one_line(result, ship)
+    assert images.digest(ship) == before
+
+
+# -- stores that are damaged ------------------------------------------------------------------------------------
+
+
+def last_frame_of_log(path: Path) -> int:
+    """Offset of the newest frame."""
+    data = path.read_bytes()
+    return max(at for at in range(0, len(data), 512) if data[at : at + 8] == MAGIC)
+
+
+def every_superblock(change: bytes) -> Callable[[Path], None]:
+    def damage(path: Path) -> None:
+        size = path.stat().st_size // 512
+        for lba, _, _ in superblock.slot_lbas(size):
+            images.patch(path, lba * 512 + 100, change)
+
+    return damage
+
+
+def wrong_magic(path: Path) -> None:
+    for lba, _, _ in superblock.slot_lbas(path.stat().st_size // 512):
+        images.patch(path, lba * 512, b"ANOTHER!")
+
+
+def newer_format(path: Path) -> None:
+    images.forge_superblocks(path, lambda record: {"format_major": 2})
+
+
+def unknown_feature(path: Path) -> None:
+    images.forge_superblocks(path, lambda record: {"features_incompat": 4})
+
+
+def truncated(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def disagreeing(path: Path) -> None:
+    device = FileDevice(path)
+    slot = superblock.read_slots(device)[0]
+    device.close()
+    assert slot.superblock is not None
+    images.patch(path, slot.lba * 512, superblock.encode(
+        slot.superblock.replace(uuid=bytes(16)), slot.lba))
+
+
+def bad_checkpoint(path: Path) -> None:
+    device = FileDevice(path)
+    record = superblock.choose(superblock.read_slots(device), device)
+    device.close()
+    pointer = record.pointer("checkpoint")
+    assert pointer is not None
+    images.flip(path, pointer.offset + 40)
+
+
+def bad_geometry(path: Path) -> None:
+    images.forge_superblocks(path, lambda record: {"segment_count": 1 << 20})
+
+
+def integer_too_large(path: Path) -> None:
+    images.forge_superblocks(path, lambda record: {"total_sectors": 1 << 63})
+
+
+# name -> (what is done, word that the complaint must contain)
+REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
+    "wrong magic": (wrong_magic, "magic"),
+    "superblock checksum": (every_superblock(b"\xaa"), "checksum"),
+    "newer format": (newer_format, "newer format"),
+    "unknown feature": (unknown_feature, "features"),
+    "truncated image": (truncated, "truncated"),
+    "superblocks disagree": (disagreeing, "disagree"),
+    "checkpoint": (bad_checkpoint, "checkpoint"),
+    "geometry": (bad_geometry, "segment_count"),
+    "integer above 2^63-1": (integer_too_large, "total_sectors"),
+}
+
+
+@pytest.mark.parametrize("fault", REFUSED)
+@pytest.mark.parametrize("command", READING)
+def test_a_store_that_cannot_be_mounted(ship, tmp_path, command, fault):
+    damage, word = REFUSED[fault]
+    damage(ship)
+    before = images.digest(ship)
+    result = run(command, ship, tmp_path)
+    undecidable = fault in ("wrong magic", "superblock checksum", "newer format", "unknown feature",
+                            "integer above 2^63-1")
+    assert result.code == ((8 if undecidable else 4) if command == "check" else 1)
+    assert_one_line(result, ship)
+    assert word in result.complaint
+    assert images.digest(ship) == before
+
+
+@pytest.mark.parametrize("fault", ["newer format", "truncated image", "superblock checksum"])
+def test_complaints_say_where_what_was_expected_and_what_was_found(ship, tmp_path, fault):
+    REFUSED[fault][0](ship)
+    line = run("ls", ship, tmp_path).complaint
+    assert "expected" in line
+    assert "found" in line
+
+
+@pytest.mark.parametrize("command", READING)
+def test_a_bad_object(ship, tmp_path, command):
+    """The table of the ship is damaged: what needs it fails and says which object; the others still work."""
+    data = ship.read_bytes()
+    at = data.rindex(b"\xa4name\xa4Argo")
+    images.flip(ship, at + 1)
+    before = images.digest(ship)
+    result = run(command, ship, tmp_path)
+    if command in ("cat", "export"):
+        assert result.code == 1
+        assert_one_line(result, ship)
+        assert "object 2" in result.complaint
+    elif command in ("check", "dump"):
+        assert result.code == {"check": 4, "dump": 1}[command]
+        assert b"BAD" in result.out or b"error" in result.out
+    else:
+        assert result.code == 0
+    if command in READING and command not in ("put", "rm", "import"):
+        assert images.digest(ship) == before
+
+
+def damaged_log(path: Path) -> None:
+    """Two commits and no unmount; then a hole in the first one's frame."""
+    from khoros.diskutil import codec
+    from khoros.diskutil.writer import Item, open_writer
+
+    writer = open_writer(path)
+    table = codec.encode_table([], [("n", 1)])
+    for number in range(3):
+        writer.commit([Item(writer.allocate(), C.KIND_TABLE, table)], f"m{number}")
+    hole = writer.store.replayed.transactions[0].frame_lba * 512
+    writer.store.close()
+    images.flip(path, hole + 120)
+
+
+@pytest.mark.parametrize("command", READING)
+def test_a_hole_in_the_log(ship, tmp_path, command):
+    """A lost acknowledged transaction: readable with a warning, never written to."""
+    damaged_log(ship)
+    before = images.digest(ship)
+    result = run(command, ship, tmp_path)
+    if command in ("put", "rm", "import"):
+        assert result.code == 5
+        assert_one_line(result, ship)
+    elif command == "check":
+        assert result.code == 4
+        assert b"damaged" in result.out
+    elif command == "dump":
+        assert result.code == 1
+        assert b"BAD" in result.out
+    else:
+        assert result.code == 0
+        assert "damaged" in result.complaint
+    assert images.digest(ship) == before
+
+
+def test_a_stale_superblock_is_refused_and_never_written(ship, tmp_path):
+    """All four copies fall back to what they were before the last mount for writing: the log is ahead of them."""
+    old = ship.read_bytes()
+    with_more = tmp_path / "more.img"
+    with_more.write_bytes(old)
+    assert invoke("put", with_more, "x", "1").code == 0
+    data = bytearray(with_more.read_bytes())
+    for lba, _, _ in superblock.slot_lbas(len(old) // 512):
+        data[lba * 512 : lba * 512 + 512] = old[lba * 512 : lba * 512 + 512]
+    ship.write_bytes(data)
+    before = images.digest(ship)
+    for command in READING:
+        result = run(command, ship, tmp_path)
+        assert result.code == (4 if command == "check" else 1), command
+        assert "older than the log" in result.complaint
+    assert images.digest(ship) == before
+
+
+# -- streams ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["ls", "dump", "export"])
+def test_a_closed_pipe_ends_quietly(ship, tmp_path, command):
+    import subprocess
+
+    from tests.diskutil.commandline import PROGRAM, environment
+
+    arguments = [{"IMAGE": str(ship)}.get(word, word) for word in COMMANDS[command]]
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = subprocess.run([*PROGRAM, *arguments], stdout=write_end, stderr=subprocess.PIPE,
+                          env=environment(), timeout=60, check=False)
+    os.close(write_end)
+    assert done.stderr == b""
+    assert done.returncode == cli.EXIT_CLOSED_PIPE
+
+
+@pytest.mark.parametrize("command", ["ls", "cat", "log", "info", "check", "dump", "export", "mkfs"])
+def test_a_full_output_disk(ship, tmp_path, command):
+    import subprocess
+
+    from tests.diskutil.commandline import PROGRAM, environment
+
+    target = tmp_path / "new.img" if command == "mkfs" else ship
+    arguments = [{"IMAGE": str(target)}.get(word, word) for word in COMMANDS[command]]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([*PROGRAM, *arguments], stdout=full, stderr=subprocess.PIPE,
+                              env=environment(), timeout=60, check=False)
+    assert done.returncode == (8 if command == "check" else 7)
+    assert len(done.stderr.splitlines()) == 1
+    assert b"no space left" in done.stderr
+
+
+@pytest.mark.parametrize("command", READING)
+def test_real_programs_say_one_line_too(tmp_path, command):
+    path = tmp_path / "text"
+    text_file(path)
+    result = run(command, path, tmp_path, real=True)
+    assert result.code == (8 if command == "check" else 1)
+    assert_one_line(result, path)
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    result = invoke("ls", tmp_path / "nowhere", "--debug")
+    assert b"Traceback" in result.err
+    assert result.code == 7
+
+
+def test_an_unexpected_error_is_one_line_and_no_success(ship, monkeypatch):
+    import khoros.diskutil.image
+
+    def broken(*arguments):
+        raise RuntimeError("impossible")
+
+    monkeypatch.setattr(khoros.diskutil.image, "open", broken)
+    result = invoke("ls", ship)
+    assert result.code == cli.EXIT_INTERNAL
+    assert "impossible" in result.complaint
+
+
+def test_python_is_new_enough():
+    assert sys.version_info >= (3, 11)

@@ -1,0 +1,25 @@
+-- A disk with a sector that QEMU refuses to read and one that it refuses to write (blkdebug).
+
+local core <const>, check <const>, machine <const> = ...
+local ata <const> = require "drivers.ata"
+
+local channel = ata.new{
+  command = core.ports(0x1F0, 8), control = core.ports(0x3F6, 1), irq = core.irq(14),
+  clock = machine.clock, sleep = machine.sleep, memory = machine.memory, name = "ata0",
+}
+local device = check("a disk", channel.devices[1])
+check("good sectors", (device.read(0, 64) or "") == ("\0"):rep(64 * 512))
+local data, err = device.read(64, 64)
+check("bad sector", data == nil and err.lba >= 64 and err.lba <= 100, tostring(err))
+print("read error", err and err.code, err and err.lba, tostring(err))
+check("alone", device.read(100, 1) == nil)
+check("its neighbours", device.read(96, 1) ~= nil and device.read(104, 1) ~= nil)
+check("after an error", device.read(200, 64) ~= nil)
+local ok
+ok, err = device.write(300, ("x"):rep(512 * 8))
+print("write error", ok, err and err.code, tostring(err))
+check("write refused", not ok)
+check("write elsewhere", device.write(320, ("x"):rep(512 * 8)))
+ok, err = device.flush()
+print("flush", ok, tostring(err))
+check("counted", device.statistics().errors >= 3, device.statistics().errors)

@@ -1,0 +1,1 @@
+"""Escape attempts against the booted system and the core, and the table that names them."""

@@ -1,0 +1,247 @@
+"""Device errors at every call: the answer is a typed error, nothing acknowledged is lost, and nothing goes on silently.
+
+A fixed workload meets one fault at its n-th device call, once or from then on, for every n and every sort of fault. What was
+acknowledged before is there after the disk works again; after a write or flush error the mount is read-only at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support import crash
+from tests.support import lua as lua_support
+from tests.support import store as store_support
+from tests.support.disk import Fault, SimulatedDisk
+
+CODES = ("unc", "idnf", "abort", "fault", "timeout", "gone")
+ALLOWED = {"io", "read_only", "corrupt", "stale", "damaged", "no_store", "closed"}
+
+
+class Workload:
+    """Mount, commits, a checkpoint, reads, an unmount, a second mount. Notes what was acknowledged."""
+
+    def __init__(self, disk: SimulatedDisk, lua: Any) -> None:
+        self.disk, self.lua = disk, lua
+        self.acknowledged: dict[int, bytes] = {1: b"\x90\x80"}
+        # What an object may show besides: the outcome of a commit that failed is not known until the next mount.
+        self.possible: dict[int, set[bytes]] = {}
+        self.write_failed = False
+        self.errors: list[str] = []
+        self.after_write_error: list[str] = []
+
+    def open(self) -> store_support.Store:
+        return store_support.Store(None, self.lua, device=self.disk.device(self.lua))
+
+    def run(self) -> None:
+        """Two mounts, one after the other; the second may be of a store that the first could not unmount."""
+        for _ in range(2):
+            self.in_this_mount: list[str] = []
+            try:
+                self._steps(self.open())
+            except store_support.StoreError as error:
+                self.errors.append(error.code)
+
+    def _steps(self, store: store_support.Store) -> None:
+        first = store.allocate(3)
+        self._commit(store, {1: b"root", first: b"a" * 40, first + 1: b"b" * 9000})
+        self._attempt(store.checkpoint)
+        self._commit(store, {first: b"changed", first + 2: b"c"})
+        self._attempt(lambda: store.read(*self.acknowledged))
+        self._attempt(store.info)
+        self._attempt(store.close)
+
+    def _commit(self, store: store_support.Store, objects: dict[int, bytes]) -> None:
+        broken = self.write_failed and "io" in self.in_this_mount
+        try:
+            store.commit(objects)
+        except store_support.StoreError as error:
+            self._note(error)
+            for number, payload in objects.items():
+                self.possible.setdefault(number, set()).add(payload)
+            if broken:
+                self.after_write_error.append(error.code)
+            return
+        assert not broken, "a commit was acknowledged after a write or flush error"
+        self.acknowledged.update(objects)
+        for number in objects:
+            self.possible.pop(number, None)
+
+    def _note(self, error: store_support.StoreError) -> None:
+        self.errors.append(error.code)
+        self.in_this_mount.append(error.code)
+
+    def _attempt(self, function: Any) -> None:
+        try:
+            function()
+        except store_support.StoreError as error:
+            self._note(error)
+
+
+def prepared() -> SimulatedDisk:
+    return SimulatedDisk(64 + 8 * 256 + 24, store_support.format_disk())
+
+
+def calls_of_a_good_run() -> list[str]:
+    disk = prepared()
+    work = Workload(disk, lua_support.runtime())
+    work.run()
+    assert work.errors == []
+    return disk.calls
+
+
+CALLS = calls_of_a_good_run()
+
+
+def check_after(work: Workload, disk: SimulatedDisk, where: str) -> None:
+    """The disk works again: every acknowledged value is there, or that of a commit whose outcome was not known."""
+    disk.faults, disk._lasting, disk.powered = {}, {}, True
+    store = work.open()
+    assert store.status() in ("clean", "recovered"), where
+    for number, payload in work.acknowledged.items():
+        assert store.read(number)[0] in {payload} | work.possible.get(number, set()), (where, number)
+    store.commit({1: b"afterwards"})
+    store.close()
+    assert work.open().read(1) == [b"afterwards"], where
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("forever", [False, True], ids=["once", "for-ever"])
+@pytest.mark.parametrize("code", CODES)
+def test_an_error_at_every_call(code: str, forever: bool, request: pytest.FixtureRequest):
+    for number, operation in enumerate(CALLS):
+        disk = prepared()
+        work = Workload(disk, lua_support.runtime())
+        disk.fail(number, Fault("error", code=code, forever=forever))
+        work.write_failed = operation in ("write", "flush")
+        work.run()
+        assert set(work.errors) <= ALLOWED, (number, work.errors)
+        # The rest of the workload went on in a mount that knows that something failed, or in a new one.
+        assert set(work.after_write_error) <= {"read_only", "io"}, (number, work.after_write_error)
+        check_after(work, disk, f"call {number} ({operation}) answers {code}")
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("sectors", [1, 3])
+def test_a_write_that_fails_after_some_sectors(sectors: int):
+    for number, operation in enumerate(CALLS):
+        if operation != "write":
+            continue
+        disk = prepared()
+        work = Workload(disk, lua_support.runtime())
+        disk.fail(number, Fault("error", code="fault", sectors=sectors))
+        work.write_failed = True
+        work.run()
+        check_after(work, disk, f"call {number} writes {sectors} sectors and fails")
+
+
+@pytest.mark.timeout(0)
+def test_power_goes_at_every_call():
+    for number in range(len(CALLS)):
+        disk = prepared()
+        work = Workload(disk, lua_support.runtime())
+        disk.fail(number, Fault("cut", sectors=2))
+        work.run()
+        for keep in (lambda write, at: True, lambda write, at: False, lambda write, at: (write + at) % 2 == 0):
+            after = disk.survivors(keep)
+            again = Workload(after, work.lua)
+            again.acknowledged, again.possible = work.acknowledged, work.possible
+            check_after(again, after, f"power goes at call {number}")
+
+
+# Plain Lua from end to end: an allocation that fails inside a call from Lua into Python could not be survived.
+PLAIN_PRIMITIVES = b"""
+local disk <const>, store <const>, limit <const> = ...
+local polynomial <const>, row <const> = 0x82F63B78, {}
+for byte = 0, 255 do
+  local value = byte
+  for _ = 1, 8 do value = value & 1 ~= 0 and value >> 1 ~ polynomial or value >> 1 end
+  row[byte] = value
+end
+local function crc32c(bytes, seed)
+  local crc = (seed or 0) ~ 0xFFFFFFFF
+  for at = 1, #bytes do crc = crc >> 8 ~ row[(crc ~ bytes:byte(at)) & 0xFF] end
+  return crc ~ 0xFFFFFFFF
+end
+local primitives <const> = {crc32c = crc32c, now = function() return 1 end, random = function(n) return ("r"):rep(n) end}
+"""
+COMMIT_UNDER_A_LIMIT = PLAIN_PRIMITIVES + b"""
+local entries <const> = {}
+local function work()
+  local handle <const> = assert(store.open {device = disk.device, primitives = primitives})
+  local first <const> = assert(handle.allocate(60))
+  for at = 1, 60 do entries[at] = {id = first + at - 1, kind = 1, payload = ("x"):rep(50)} end
+  assert(handle.commit {entries = entries})
+  assert(handle.checkpoint())
+  assert(handle.close())
+end
+collectgarbage()
+limit(true)
+local worked <const>, problem = pcall(work)
+limit(false)
+return worked, tostring(problem)
+"""
+GO_ON_AFTER_A_LIMIT = PLAIN_PRIMITIVES + b"""
+local handle <const> = assert(store.open {device = disk.device, primitives = primitives})
+local first <const> = assert(handle.allocate(60))
+local entries <const> = {{id = 1, kind = 1, payload = "root", expected = 0}}
+for at = 1, 60 do entries[at + 1] = {id = first + at - 1, kind = 1, payload = ("x"):rep(2000), expected = 0} end
+collectgarbage()
+limit(true)
+local worked <const> = pcall(function() assert(handle.commit {entries = entries}) end)
+limit(false)
+local record <const> = assert(handle.read {1})[1]
+entries[1].payload = "on"
+for at = 1, 61 do entries[at].expected = record.version > 0 and handle.read({entries[at].id})[1].version or 0 end
+local done <const> = assert(handle.commit {entries = entries})
+assert(done.transaction == (record.version > 0 and 2 or 1))
+local again <const> = assert(store.open {device = disk.device, primitives = primitives})
+for at = 2, 61 do assert(again.read({entries[at].id})[1].payload == entries[at].payload) end
+return worked, again.read({1})[1].payload, #entries - 1, again.status() == "recovered" and "ok" or again.status()
+"""
+
+
+@pytest.mark.timeout(60)
+def test_an_allocation_that_fails_anywhere():
+    """Lua runs out of memory somewhere between mount and unmount: the store on the disk is whole, mounts and goes on."""
+    outcomes = set()
+    image = store_support.format_disk()
+    first = store_support.Store(store_support.Disk(image))
+    first.commit({1: b"root"})
+    for spare in range(4_000, 4_000_000, 11_000):
+        lua = lua_support.runtime(max_memory=1 << 30)
+        disk = crash.disk_of(lua, image)
+
+        def limit(on: bool, lua: Any = lua, spare: int = spare) -> None:
+            lua.set_max_memory(lua.get_memory_used() + spare if on else 1 << 30)
+
+        worked, problem = lua.execute(COMMIT_UNDER_A_LIMIT, disk, lua_support.require(lua, "fs.store"), limit)
+        assert worked or b"not enough memory" in problem, problem
+        outcomes.add(worked)
+        after = store_support.Store(store_support.Disk(crash.image_of(disk, len(image) // 512)))
+        assert after.status() in ("clean", "recovered")
+        assert after.read(1) == [b"root"]
+        after.commit({1: b"on"})
+        if worked:
+            break
+    assert outcomes == {True, False}
+
+
+@pytest.mark.timeout(60)
+def test_after_an_allocation_that_fails_the_next_commit_works():
+    """The same mount goes on, with what the disk has, however far the commit that failed had come."""
+    outcomes = set()
+    for spare in range(2_000, 4_000_000, 9_000):
+        lua = lua_support.runtime(max_memory=1 << 30)
+        disk = crash.disk_of(lua, store_support.format_disk())
+
+        def limit(on: bool, lua: Any = lua, spare: int = spare) -> None:
+            lua.set_max_memory(lua.get_memory_used() + spare if on else 1 << 30)
+
+        result = lua.execute(GO_ON_AFTER_A_LIMIT, disk, lua_support.require(lua, "fs.store"), limit)
+        assert result[1:] == (b"on", 60, b"ok"), (spare, result)
+        outcomes.add(result[0])
+        if result[0]:
+            break
+    assert outcomes == {True, False}

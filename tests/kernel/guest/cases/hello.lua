@@ -1,0 +1,3 @@
+-- What runs without a command line: says what was booted.
+local core, check = ...
+check("loader", #core.loader > 0, core.loader, core.memory_bytes)

@@ -1,0 +1,147 @@
+"""The C core in QEMU: it boots in every way it claims, and Lua on it is Lua.
+
+The cases themselves are Lua, in guest/cases; a line "FAIL …" there fails the test here.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import google_crc32c
+import pytest
+
+from tests.kernel.machine import BUILD, PANICKED, PATIENCE_SECONDS, image, make, power_on, run_case
+
+
+@pytest.fixture(autouse=True)
+def sources(kernel: Path) -> None:
+    """What the test image is made from is there once the product has been built."""
+
+
+@pytest.mark.parametrize("case", ["language", "capabilities", "pages", "float", "syscall"])
+def test_case(case: str) -> None:
+    run_case(case, "-m", "64M").assert_well()
+
+
+def test_big_table() -> None:
+    run_case("table", "-m", "512M").assert_well()
+
+
+@pytest.mark.parametrize("cpu", ["qemu64", "max"])
+def test_crc32c_agrees_with_the_host_by_table_and_by_instruction(cpu: str) -> None:
+    """qemu64 has no SSE4.2, max has it."""
+    ending = run_case("capabilities", "-cpu", cpu)
+    ending.assert_well()
+    found = re.findall(r"^crc\t(\d+)\t(\d+)$", ending.output, re.MULTILINE)
+    assert len(found) == 41
+    for length, crc in found:
+        assert int(crc) == google_crc32c.value(b"\xff" * int(length))
+
+
+@pytest.mark.parametrize("machine", ["pc", "q35"])
+def test_machines(machine: str) -> None:
+    run_case("capabilities", "-machine", machine, "-smp", "2").assert_well()
+
+
+@pytest.mark.parametrize("memory", ["32M", "33M", "100M", "1G", "3G", "3500M", "4G", "6G"])
+def test_memory_sizes(memory: str) -> None:
+    """Below, at and above the hole for devices under 4 GiB. QEMU backs only what the guest touches."""
+    run_case("memory", "-m", memory).assert_well()
+
+
+def test_iso_boots_through_grub() -> None:
+    ending = power_on("-cdrom", image("iso"), "-m", "64M")
+    ending.assert_well()
+    assert "GRUB" in ending.output
+
+
+def test_iso_boots_as_a_disk() -> None:
+    """The same file written to a USB stick."""
+    iso = image("iso")
+    ending = power_on("-drive", f"file={iso},format=raw,if=ide,readonly=off,snapshot=on")
+    ending.assert_well()
+
+
+def test_iso_is_small(kernel: Path) -> None:
+    assert (BUILD / "khoros.iso").stat().st_size < 3 << 20
+
+
+def test_multiboot2_header_is_where_grub_looks(kernel: Path) -> None:
+    magic = bytes.fromhex("d65052e8")
+    assert 0 <= kernel.read_bytes().find(magic) < 32768
+    assert subprocess.run(["grub-file", "--is-x86-multiboot2", kernel]).returncode == 0
+
+
+PANICS = {
+    "null": ["in CPU: page fault", "reading 0x8: a null pointer"],
+    "wild": ["in CPU: page fault", "reading 0x123456789000: nothing is mapped there"],
+    "noncanonical": ["in CPU: general protection"],
+    "text": ["in CPU: page fault", "writing 0x", "the page is protected"],
+    "constant": ["in CPU: page fault", "writing 0x", "the page is protected"],
+    "data": ["in CPU: page fault", "executing 0x", "the page is protected"],
+    "undefined": ["in CPU: invalid opcode"],
+    "divide": ["in CPU: divide error"],
+    "overflow": ["in CPU: page fault", "a stack has overflowed into its guard"],
+    "free_twice": ["in pages: page_free(0x", ", 3): a page in it is free or not ours"],
+    "error": ["in supervisor: ", "on purpose", "in local 'culprit'", "in main chunk"],
+    "exit": ["in libc: exit(3)"],
+}
+
+
+@pytest.mark.parametrize("ending", PANICS)
+def test_panic_says_what_and_where(ending: str) -> None:
+    panic = run_case(f"panic {ending}", "-cpu", "max")
+    assert panic.status == PANICKED, panic.output
+    assert "KHOROS PANIC" in panic.output, panic.output
+    assert "still alive" not in panic.output, panic.output
+    for words in PANICS[ending]:
+        assert words in panic.output, panic.output
+    if ending != "error":  # there the stack is unwound; its traceback is in the message
+        assert re.search(r"lua/cases/panic\.lua:\d+: in \w* ?culprit", panic.output), panic.output
+    if "in CPU" in PANICS[ending][0]:
+        assert re.search(r"rip [0-9a-f]{16}  rsp [0-9a-f]{16}", panic.output), panic.output
+
+
+def test_nothing_is_built_twice() -> None:
+    image("elf")
+    again = make("elf")
+    assert "gcc" not in again.stdout, again.stdout
+
+
+def test_another_flag_builds_anew(tmp_path: Path) -> None:
+    target = (f"BUILD={tmp_path}", f"{tmp_path}/kernel/crc32c.c.o")
+    assert "gcc" in make(*target).stdout
+    assert "gcc" not in make(*target).stdout
+    assert "gcc" in make(*target, "EXTRA_CFLAGS=-DANOTHER").stdout
+
+
+def test_panic_is_on_the_screen_too(tmp_path: Path) -> None:
+    """White on red from the first line; read out of the VGA memory by the monitor."""
+    serial, screen = tmp_path / "serial", tmp_path / "screen"
+    with subprocess.Popen(
+        [
+            "qemu-system-x86_64", "-nodefaults", "-no-reboot", "-display", "none", "-vga", "std",
+            "-accel", "tcg", "-kernel", image("elf"), "-append", "panic undefined",
+            "-serial", f"file:{serial}", "-monitor", "stdio",
+        ],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+    ) as machine:  # fmt: skip
+        try:
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while not (serial.exists() and b"The machine is stopped" in serial.read_bytes()):
+                assert machine.poll() is None, serial.read_bytes()
+                assert time.monotonic() < deadline, serial.read_bytes()
+                time.sleep(0.02)
+            machine.communicate(
+                f'pmemsave 0xb8000 4000 "{screen}"\nquit\n'.encode(), PATIENCE_SECONDS
+            )
+        finally:
+            machine.kill()
+    cells = screen.read_bytes()
+    rows = [cells[row : row + 160 : 2].decode("cp437").rstrip() for row in range(0, 4000, 160)]
+    assert "KHOROS PANIC in CPU: invalid opcode (vector 6)" in rows, rows
+    assert any("lua/cases/panic.lua" in row for row in rows), rows
+    assert cells[1] == 0x4F

@@ -1,0 +1,58 @@
+-- The interface of the objects module for the shell's tests: transactions are counted, nothing is stored.
+--
+-- return fake_objects() → objects with root, commit, save, fetch, abort, changes, info, log, refresh, forget.
+
+local function copy(value, seen)
+  if type(value) ~= "table" then return value end
+  if seen[value] then return seen[value] end
+  local made = {}
+  seen[value] = made
+  for key, item in next, value do made[copy(key, seen)] = copy(item, seen) end
+  return made
+end
+
+local function fake_objects()
+  local objects = { root = {} }
+  local committed, transactions = {}, {}
+
+  function objects.commit(message)
+    if objects.failure then return nil, objects.failure end
+    committed = copy(objects.root, {})
+    local transaction = { id = "t" .. #transactions + 1, objects = 3, bytes = 196, message = message,
+      time = 1795359601000000 }
+    transactions[#transactions + 1] = transaction
+    return transaction
+  end
+  function objects.save(name, value)
+    objects.root[name] = value
+    return objects.commit("save " .. name)
+  end
+  function objects.fetch(name) return objects.root[name] end
+  function objects.abort()
+    for key in next, objects.root do objects.root[key] = nil end
+    for key, value in next, copy(committed, {}) do objects.root[key] = value end
+    return true
+  end
+  function objects.changes()
+    local list = {}
+    for key, value in next, objects.root do
+      if committed[key] == nil then
+        list[#list + 1] = { kind = "+", path = "root." .. key, new = value }
+      elseif type(value) ~= "table" and committed[key] ~= value then
+        list[#list + 1] = { kind = "~", path = "root." .. key, old = committed[key], new = value }
+      end
+    end
+    for key in next, committed do
+      if objects.root[key] == nil then list[#list + 1] = { kind = "-", path = "root." .. key } end
+    end
+    table.sort(list, function(a, b) return a.path < b.path end)
+    return list
+  end
+  function objects.refresh() return true end
+  function objects.forget() end
+  function objects.info() return { objects = 3, bytes = 196 } end
+  function objects.log() return transactions end
+  return objects
+end
+
+return fake_objects

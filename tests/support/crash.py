@@ -1,0 +1,332 @@
+"""Runs a workload on the real store, then looks at every state in which a power cut could have left its disk.
+
+    run = record(Workload.seeded(seed))            events, models and acknowledgements of one run
+    report = run.explore(states)                   raises Broken at the first state that breaks a promise
+
+The oracle (crash.lua): the store mounts; it shows the model of the last acknowledged transaction or of the one that was
+being committed; then a commit, a checkpoint, an unmount and a clean mount succeed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from khoros.diskutil import device, reader
+from tests.support import lua as lua_support
+from tests.support import store as store_support
+from tests.support.disk import Flush, State, Trace, Write
+
+HERE = Path(__file__).parent
+
+
+class Broken(AssertionError):
+    """A state that breaks a promise; says which, and how to see it again."""
+
+
+class Operation(NamedTuple):
+    """One step of a workload: commit {id or None for a new object: payload, None deletes}, checkpoint or remount."""
+
+    name: str
+    objects: tuple[tuple[int, bytes | None], ...] = ()
+    message: str = ""
+
+
+class Model:
+    """What the store holds, transaction by transaction."""
+
+    def __init__(self) -> None:
+        self.states: list[dict[int, bytes]] = [{1: b"\x90\x80"}]
+
+    @property
+    def now(self) -> dict[int, bytes]:
+        return self.states[-1]
+
+    def commit(self, objects: Iterable[tuple[int, bytes | None]]) -> None:
+        state = dict(self.now)
+        for number, payload in objects:
+            if payload is None:
+                del state[number]
+            else:
+                state[number] = payload
+        self.states.append(state)
+
+
+class Ack(NamedTuple):
+    """Transaction `number` wrote events from `first` on and had been acknowledged when `last` events had happened."""
+
+    number: int
+    first: int
+    last: int
+
+
+def load(lua: Any, name: str) -> Any:
+    """A Lua file of tests/support."""
+    return lua.execute((HERE / name).read_bytes(), name="@tests/support/" + name)
+
+
+def disk_of(lua: Any, image: bytes | bytearray) -> Any:
+    """A disk.lua disk with these contents."""
+    disk = load(lua, "disk.lua")[b"new"](len(image) // store_support.SECTOR)
+    for lba in range(len(image) // store_support.SECTOR):
+        data = bytes(image[lba * store_support.SECTOR:(lba + 1) * store_support.SECTOR])
+        if any(data):
+            disk[b"base_write"](lba, data)
+    return disk
+
+
+def image_of(disk: Any, sector_count: int) -> bytearray:
+    """The contents of a disk.lua disk."""
+    return bytearray(b"".join(disk[b"sector"](lba) for lba in range(sector_count)))
+
+
+class Run:
+    """A store on a recording disk; `step` drives it, afterwards `explore` judges states."""
+
+    def __init__(self, image: bytes | bytearray, seed: int = 0,
+                 edits: dict[str, tuple[str, str]] | None = None) -> None:
+        """`edits` breaks the store on purpose (lua.runtime)."""
+        self.lua = lua_support.runtime(edits=edits)
+        self.seed = seed
+        self.image = bytes(image)
+        self.primitives = lua_support.primitives(self.lua)
+        self.recorder = self._disk()
+        self.recorded = self.recorder[b"record"]()
+        self.model = Model()
+        self.acks: list[Ack] = []
+        self.refused = 0
+        self.store = self._open()
+
+    def _disk(self) -> Any:
+        return disk_of(self.lua, self.image)
+
+    def _open(self) -> store_support.Store:
+        return store_support.Store(None, self.lua, device=self.recorder[b"device"])
+
+    def event_count(self) -> int:
+        return len(list(self.recorded.keys())) if self.recorded is not None else 0
+
+    def step(self, operation: Operation) -> None:
+        if operation.name == "commit":
+            self._commit(operation)
+        elif operation.name == "checkpoint":
+            self.store.checkpoint()
+        elif operation.name == "crash":
+            self.store = self._open()
+        elif operation.name == "remount":
+            self.store.close()
+            self.store = self._open()
+        else:
+            raise ValueError(operation.name)
+
+    def _commit(self, operation: Operation) -> None:
+        first = self.event_count()
+        try:
+            result = self.store.commit(dict(operation.objects), operation.message)
+        except store_support.StoreError as error:
+            if error.code != "no_space":
+                raise
+            self.refused += 1
+            return
+        self.model.commit(operation.objects)
+        self.acks.append(Ack(result["transaction"], first, self.event_count()))
+
+    def image_at(self, event: int | None = None) -> bytearray:
+        """The disk after the first `event` events (default: all)."""
+        image = bytearray(self.image)
+        for item in self.events()[:event]:
+            if isinstance(item, Write):
+                image[item.lba * store_support.SECTOR:item.lba * store_support.SECTOR + len(item.data)] = item.data
+        return image
+
+    def events(self) -> list[Write | Flush]:
+        rows = [self.recorded[number] for number in range(1, self.event_count() + 1)]
+        return [Flush() if row[b"data"] is None else Write(row[b"lba"], row[b"data"]) for row in rows]
+
+    def trace(self) -> Trace:
+        return Trace(self.events(), self.seed)
+
+    def expected(self, event: int) -> tuple[int, int]:
+        """(last acknowledged, last that may be there) for a disk on which `event` was not finished."""
+        acknowledged = max((ack.number for ack in self.acks if ack.last <= event), default=0)
+        possible = max((ack.number for ack in self.acks if ack.first <= event), default=0)
+        return acknowledged, max(acknowledged, possible)
+
+    def explore(self, states: Iterable[State], rerun: str) -> int:
+        """Judges states, which come in the order of their events. Returns how many. Broken at the first bad one."""
+        explorer = Explorer(self)
+        count = 0
+        for state in states:
+            why = explorer.judge(state)
+            if why is not None:
+                raise Broken(f"state {state.name}: {why}\nrerun: {rerun}")
+            count += 1
+        return count
+
+
+class Explorer:
+    """A second disk that is put into one state after the other."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.disk = run._disk()
+        self.events = run.events()
+        self.done = 0
+        lua = run.lua
+        self.models = lua_support.to_lua(lua, [dict(state) for state in run.model.states])
+        self._explore = load(lua, "crash.lua")[b"explore"]
+
+    def prepare(self, state: State) -> None:
+        """Brings the disk into the state."""
+        if state.event < self.done:
+            raise ValueError("states go forward")
+        for event in self.events[self.done:state.event]:
+            if isinstance(event, Write):
+                self.disk[b"base_write"](event.lba, event.data)
+        self.done = max(self.done, state.event)
+        self.reset(state.sectors)
+
+    def reset(self, sectors: dict[int, bytes | None]) -> None:
+        """The base with these sectors instead."""
+        self.disk[b"reset"](self.run.lua.table_from(
+            {lba: False if data is None else data for lba, data in sectors.items()}))
+
+    def image(self) -> bytearray:
+        """The disk as it stands now; an unreadable sector as zeros."""
+        return image_of(self.disk, len(self.run.image) // store_support.SECTOR)
+
+    def judge(self, state: State, leave: bool = False) -> str | None:
+        """None, or what is wrong with the state. `leave` stops after the first commit, without unmounting."""
+        self.prepare(state)
+        return self.judge_prepared(state, leave)
+
+    def judge_prepared(self, state: State, leave: bool = False) -> str | None:
+        """As `judge`, of the disk as it stands."""
+        return self._judge(*self.run.expected(state.event), leave, False)
+
+    def judge_again(self, acknowledged: int, in_flight: int) -> str | None:
+        """As `judge`, of a disk on which the oracle itself may already have committed once after the cut."""
+        return self._judge(acknowledged, in_flight, False, True)
+
+    def _judge(self, acknowledged: int, in_flight: int, leave: bool, again: bool) -> str | None:
+        why = self._explore(self.run.lua.table_from({
+            b"disk": self.disk, b"primitives": self.run.primitives, b"models": self.models,
+            b"acknowledged": acknowledged, b"in_flight": in_flight, b"leave": leave, b"again": again}))
+        return why if why is None else why.decode("utf-8", "replace")
+
+
+class Recovery:
+    """The recovery of one state as a run of its own: its writes are recorded and can be cut in turn."""
+
+    def __init__(self, run: Run, state: State) -> None:
+        self.run, self.state = run, state
+        self.explorer = Explorer(run)
+        self.explorer.prepare(state)
+        recorded = self.explorer.disk[b"record"]()
+        why = self.explorer.judge_prepared(state, leave=True)
+        if why is not None:
+            raise Broken(f"state {state.name}: {why}")
+        rows = [recorded[number] for number in range(1, len(list(recorded.keys())) + 1)]
+        self.events = [Flush() if row[b"data"] is None else Write(row[b"lba"], row[b"data"]) for row in rows]
+
+    def trace(self) -> Trace:
+        return Trace(self.events, self.run.seed)
+
+    def explore(self, states: Iterable[State], rerun: str) -> int:
+        """Judges states of the recovery. What the recovered store committed may be there: the models allow it."""
+        explorer = Explorer(self.run)
+        explorer.prepare(self.state)
+        acknowledged, in_flight = self.run.expected(self.state.event)
+        count = 0
+        for state in states:
+            sectors = dict(self.state.sectors)
+            for event in self.events[:state.event]:
+                if isinstance(event, Write):
+                    sectors.update((event.lba + at, event.sector(at)) for at in range(event.count))
+            explorer.reset(sectors | state.sectors)
+            why = explorer.judge_again(acknowledged, in_flight)
+            if why is not None:
+                raise Broken(f"state {self.state.name}, then {state.name}: {why}\nrerun: {rerun}")
+            count += 1
+        return count
+
+
+class Inspector(Explorer):
+    """Judges disks whose bytes are wrong: a typed error or unaffected data, never a wrong value."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self._inspect = load(run.lua, "crash.lua")[b"inspect"]
+        self.newest = len(run.model.states) - 1
+
+    def finish(self) -> None:
+        """Brings the disk to the end of the run."""
+        self.prepare(State("end", len(self.events), {}))
+
+    def inspect(self, sectors: dict[int, bytes | None], oldest: int | None = None) -> tuple[str, str | None]:
+        """(what the store makes of it, what is wrong with that or None) of the final disk with these sectors instead.
+        `oldest`: the oldest transaction that may be shown without a word; by default the last but one, because rot in
+        the very last commit cannot be told from a torn write."""
+        self.disk[b"reset"](self.run.lua.table_from(
+            {lba: False if data is None else data for lba, data in sectors.items()}))
+        verdict, wrong = self._inspect(self.run.lua.table_from({
+            b"disk": self.disk, b"primitives": self.run.primitives, b"models": self.models,
+            b"newest": self.newest, b"oldest": self.newest - 1 if oldest is None else oldest}))
+        return verdict.decode(), None if wrong is None else wrong.decode("utf-8", "replace")
+
+
+def python_store(image: bytes | bytearray) -> reader.Store:
+    """The same disk, mounted by the Python reader."""
+    return reader.Store(device.MemoryDevice(bytearray(image)))
+
+
+def seeded_operations(seed: int, count: int, largest: int = 3000) -> list[Any]:
+    """`count` steps drawn from `seed`: callables Run → None, since ids are handed out while running."""
+    source = random.Random(seed)
+    return [_draw(source, largest) for _ in range(count)]
+
+
+def _draw(source: random.Random, largest: int) -> Any:
+    kind = source.choices(["new", "change", "delete", "mixed", "checkpoint", "remount", "crash", "large"],
+                          [20, 20, 8, 12, 6, 4, 4, 2])[0]
+    number = source.randrange(1, 9)
+    token = source.randrange(1 << 30)
+
+    def apply(run: Run) -> None:
+        inner = random.Random(token)
+        if kind in ("checkpoint", "remount", "crash"):
+            run.step(Operation(kind))
+            return
+        objects = _objects(run, inner, kind, number, largest)
+        if objects:
+            run.step(Operation("commit", tuple(objects.items()), f"{kind} {token}"))
+
+    return apply
+
+
+def _objects(run: Run, source: random.Random, kind: str, number: int, largest: int) -> dict[int, bytes | None]:
+    known = [identity for identity in run.model.now if identity != 1]
+    objects: dict[int, bytes | None] = {}
+    if kind == "large":
+        return {run.store.allocate(): source.randbytes(source.randrange(60_000, 110_000)) for _ in range(2)}
+    if kind in ("new", "mixed"):
+        first = run.store.allocate(number)
+        for identity in range(first, first + number):
+            objects[identity] = source.randbytes(source.randrange(largest))
+    if kind in ("change", "mixed"):
+        for identity in source.sample([1, *known], min(number, len(known) + 1)):
+            objects[identity] = source.randbytes(source.randrange(largest))
+    if kind in ("delete", "mixed"):
+        for identity in source.sample(known, min(number // 2, len(known))):
+            objects[identity] = None
+    return objects
+
+
+def record(seed: int, count: int, largest: int = 3000, **options: Any) -> Run:
+    """A run of `count` seeded steps on a small store."""
+    run = Run(store_support.format_disk(**options), seed)
+    for operation in seeded_operations(seed, count, largest):
+        operation(run)
+    return run
