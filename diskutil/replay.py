@@ -25,7 +25,7 @@ from .records import INTEGER_MAX, Pointer, Record
 
 COMMIT_BYTES = COMMIT.sizeof()
 _USER_KINDS = entries.OBJECT_KINDS | {C.KIND_DELETE}
-_SYSTEM_KINDS = entries.OBJECT_KINDS | entries.PAGE_KINDS | {C.KIND_CHECKPOINT}
+_SYSTEM_KINDS = _USER_KINDS | entries.PAGE_KINDS | {C.KIND_CHECKPOINT}
 
 
 class Position(NamedTuple):

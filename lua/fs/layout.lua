@@ -66,6 +66,7 @@ layout.COMMIT_SYSTEM = 1
 layout.EXT_REFERENCE = 1
 layout.EXT_PERMANENT = 2
 layout.EXT_PACKED = 3
+layout.EXT_STRING = 4
 
 -- Packed arrays
 layout.PACKED_I8 = 1
@@ -74,6 +75,15 @@ layout.PACKED_I32 = 3
 layout.PACKED_I64 = 4
 layout.PACKED_F64 = 5
 layout.PACKED_MIN = 16
+
+-- Trees and ordered maps
+layout.CHUNK_BYTES = 65536
+layout.TREE_LEAF_BYTES = 16384
+layout.TREE_FANOUT = 256
+layout.TREE_HASH_BITS = 7
+layout.TREE_STRING = 0
+layout.TREE_TABLE = 1
+layout.MAP_NODE_BYTES = 4096
 
 -- Limits
 layout.ROOT_ID = 1

@@ -60,7 +60,7 @@ local function slot_of(record, id, pointer, seen)
   if id < layout.ROOT_ID or id >= record.next_id then return nonsense("an object with id", id) end
   if seen[id] then return nonsense("two entries for object", id) end
   seen[id] = true
-  if user and kind == KIND_DELETE and payload_bytes == 0 then return false end
+  if kind == KIND_DELETE and payload_bytes == 0 then return false end
   if kind < 1 or kind > LAST_OBJECT_KIND then return nonsense("an entry of kind", kind) end
   return pointer
 end
