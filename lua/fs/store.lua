@@ -252,15 +252,34 @@ end
 --- store.open{device=, primitives=, read_only=, cache_bytes=} → store | nil, err. Writes nothing yet.
 ---
 ---   allocate(count) → first of `count` consecutive ids, which no object ever had | nil, err
----   read(ids) → list of {id, kind, payload, version} in the order of ids (at most READ_IDS_MAX) | nil, err (err.id, err.lba)
+---   read(ids [, view]) → list of {id, kind, payload, version} in the order of ids (at most READ_IDS_MAX) | nil, err (err.id, err.lba;
+---     "view_too_old"). With a view, the objects as they were then; `version` is one that a commit may expect: it conflicts
+---     if the object changed after the view's transaction.
 ---   commit{entries = {{id, kind, payload, expected}, …}, message} →
 ---     {transaction, objects, bytes, time, versions in order} | nil, err ("conflict" with err.ids, "no_space", …).
 ---     `expected`: the version that was read, 0 for an object that must not exist yet, nil for whatever is there.
----     KIND_DELETE without a payload removes an object.
+---     KIND_DELETE without a payload removes an object. A payload that is not canonical for its kind is "invalid" (err.id, err.offset,
+---     err.expected, err.found); references to objects that neither exist nor are in the commit are "missing_reference" (err.ids,
+---     ascending): collected as garbage since the client knew them; it stores those parts anew under new ids.
+---   missing(ids) → those of the ids (at most READ_IDS_MAX) that no object has | nil, err
 ---   log([limit]) → list of {transaction, time, message, objects, bytes}, oldest first, the last `limit` ones | nil, err
 ---   info() → table (information.lua) | nil, err · status() → "clean" | "recovered" | "read_only", reason
 ---   transaction() → number of the last transaction, 0 for none
 ---   checkpoint() → true | nil, err · close() → true | nil, err: a clean unmount
+---
+---   view([which]) → {view = id, transaction, sequence} | nil, err ("not_kept", "absent", "limit"). which: a transaction's number, a snapshot's
+---     name, {before = number} for the state that transaction found, nil for the present. A view of the present costs nothing.
+---     It protects what it needs while space allows; then reading fails with "view_too_old". At most VIEWS_MAX at a time: the one
+---     that was not read for longest gives way.
+---   close_view(view) → true
+---   written(transaction) → list of {id, kind, existed} in the order written: kind KIND_DELETE for what it removed, existed: whether the
+---     object was there before (view{before = transaction} reads it) | nil, err ("not_kept")
+---   snapshot(name) → {name, transaction, time, objects, bytes} | nil, err ("exists", "limit", "invalid", "no_space"): keeps the present
+---   snapshots() → list of the same, oldest first | nil, err · delete_snapshot(name) → true | nil, err ("absent")
+---   keep(count) → true | nil, err: so many transactions of history at most; nil for as many as space allows, the default.
+---     Under pressure the oldest goes first, whatever was asked for; snapshots never go by themselves.
+---   gc("begin" | "step" [, budget] | "status" | "run") → {phase = "idle" | "marking" | "sweeping", marked, swept, …} | nil, err
+---   tidy([budget]) → whether there is more to do | nil, err: one bounded step of gc and cleaning, for idle moments
 function store.open(options)
   local mounted <const>, err = volume.mount(options)
   if not mounted then return nil, err end
