@@ -10,7 +10,9 @@
 -- what is condemned counts as gone already (`is_condemned`), so that no commit can refer to it any more.
 --
 -- Any object that cannot be read, or whose payload is not canonical, ends the collection: what it leads to is not known. A cut in
--- the sweep leaves less garbage. Snapshots and history have indexes of their own, in which nothing is deleted.
+-- the sweep leaves less garbage; some of it may then refer to what was deleted before, which only a client could bring back that
+-- holds an id of garbage and outlives the store that it had it from. Ascending order makes that rarer: what refers mostly has
+-- the smaller id. Snapshots and history have indexes of their own, in which nothing is deleted.
 
 local layout <const> = require "fs.layout"
 local entry <const> = require "fs.entry"

@@ -155,7 +155,7 @@ def test_pages_that_trees_share_are_written_once_when_they_move():
     for count in (1, constants.SNAPSHOTS_MAX):
         store, source = fresh(24), random.Random(5)
         ids = list(range(store.allocate(300), 302))
-        store.commit({number: b"" for number in ids})
+        store.commit(dict.fromkeys(ids, b""))
         # Every segment holds much that was overwritten before the snapshots are taken: that is what cleaning gains.
         for _ in range(60):
             store.commit({number: source.randbytes(2500) for number in source.sample(ids, 10)})

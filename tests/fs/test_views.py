@@ -143,10 +143,10 @@ def test_a_view_that_loses_its_notes_is_rebuilt_from_the_log():
     first = store.allocate(70_000)
     ids = range(first, first + 70_000)
     for start in range(0, 70_000, 10_000):
-        store.commit({number: b"1" for number in ids[start:start + 10_000]})
+        store.commit(dict.fromkeys(ids[start:start + 10000], b"1"))
     view, other = store.view(), store.view()
     for start in range(0, 70_000, 10_000):
-        store.commit({number: b"2" for number in ids[start:start + 10_000]})
+        store.commit(dict.fromkeys(ids[start:start + 10000], b"2"))
     for number in (first, first + 35_000, first + 69_999):
         assert store.read(number, view=view) == store.read(number, view=other) == [b"1"]
         assert store.read(number) == [b"2"]
@@ -221,7 +221,7 @@ def test_history_gives_way_when_room_is_needed_the_oldest_first(rng: random.Rand
     """Twenty times what the store takes is written: always the newest part of the past answers, exactly."""
     history = History(16, rng)
     first = history.store.allocate(20)
-    history.commit({number: b"" for number in range(first, first + 20)})
+    history.commit(dict.fromkeys(range(first, first + 20), b""))
     oldest = []
     for turn in range(1200):
         number = rng.randrange(first, first + 20)
@@ -287,7 +287,7 @@ def test_memory_of_views_is_bounded():
     store = Store(disk, lua)
     first = store.allocate(3000)
     for turn in range(12):
-        store.commit({number: b"%d" % turn for number in range(first, first + 3000)})
+        store.commit(dict.fromkeys(range(first, first + 3000), b"%d" % turn))
     views = [store.view(transaction) for transaction in range(1, 12)]
     for turn in (0, 1):
         for transaction, view in enumerate(views):
