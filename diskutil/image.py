@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from khoros.formats import constants as C
 
-from . import codec, paths, reader, superblock
+from . import codec, history, paths, reader, superblock
 from .errors import CannotStore, KhorosError, NotFound, ObjectError, ReadOnly, UsageError
 from .values import Contents, LuaObject, LuaTable, Permanent, Reference
 from .writer import Committed, Item, Writer
@@ -263,6 +263,14 @@ class Image:
             record = item.record
             yield Transaction(f"t{record.transaction}", record.transaction, record.time,
                               item.message, record.entry_count, record.content_bytes)
+
+    def at(self, transaction: int | str | Committed | Transaction) -> Image:
+        """The image as it was after a transaction (4, "t4", what `commit` or `history` gave) or a snapshot, by name.
+
+        Read-only; its tables are other objects than those of now. It reads from this image, so it ends with it. Raises
+        NoSuchTransaction, or NoLongerKept when the log of that time was given up for space.
+        """
+        return Image(history.at(self._store, transaction), "r")
 
     # -- writing ----------------------------------------------------------------------------------------------
 
