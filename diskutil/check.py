@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from khoros.formats import constants as C
 
-from . import codec, entries, frames, replay, scan
+from . import composites, entries, frames, kinds, replay, scan
 from .errors import KhorosError, ObjectError
 from .index import Index, Slot
 from .reader import Store
@@ -92,6 +92,7 @@ class Check:
         self._store = store
         self._progress = progress or (lambda stage, done, total: None)
         self._findings: list[Finding] = []
+        self._composites: list[int] = []
         self._frames = self._pages = self._objects = self._bytes = self._unreachable = 0
 
     def run(self) -> Report:
@@ -300,6 +301,7 @@ class Check:
             starts.append(len(targets))
             targets.extend(self._check_object(identity, pointer))
         starts.append(len(targets))
+        self._check_composites()
         if self._objects and C.ROOT_ID not in exists:
             self._error("there are objects and no root (object 1)")
         self._check_references(exists, ids, starts, targets)
@@ -308,13 +310,31 @@ class Check:
         try:
             stored = self._store.read_at(identity, pointer)
             self._bytes += entries.size(pointer.payload_bytes)
-            if stored.kind == C.KIND_TABLE:
-                return codec.references(codec.decode_table(stored.payload))
+            found = kinds.references(stored.kind, stored.payload)
+            if stored.kind in composites.KINDS:
+                self._composites.append(identity)
+            return found
         except KhorosError as error:
             if not isinstance(error, ObjectError):
                 error.offset = self._store.device.base + pointer.offset
             self._bad(error, "" if isinstance(error, ObjectError) else f"object {identity}")
         return []
+
+    def _check_composites(self) -> None:
+        """What is made of several objects holds together, and no node is part of two."""
+        owners: dict[int, int] = {}
+        for number, identity in enumerate(self._composites):
+            if not number & 1023:
+                self._progress("trees and functions", number, len(self._composites))
+            try:
+                nodes = composites.check(self._store, identity)
+            except KhorosError as error:
+                self._bad(error, f"object {identity}")
+                continue
+            for node in nodes:
+                other = owners.setdefault(node, identity)
+                if other != identity:
+                    self._error(f"object {node} is a part of object {other} and of object {identity}")
 
     def _check_references(self, exists: _Marks, ids: array[int], starts: array[int],
                           targets: array[int]) -> None:
