@@ -207,6 +207,10 @@ class Image:
             value, where = value[key], following
         return value
 
+    def object(self, identity: int) -> LuaTable | LuaMap | LuaObject:
+        """The object with that id, wherever it is reachable from. ObjectError if there is none."""
+        return self._session.resolve(Reference(identity))
+
     @property
     def path(self) -> str:
         """The file that was opened."""
