@@ -214,6 +214,12 @@ class NoSuchTransaction(NotFound):
     code = "absent"
 
 
+class NoLongerKept(NotFound):
+    """{name} is no longer kept: its log was given up for space"""
+
+    code = "absent"
+
+
 class InUse(KhorosError):
     """in use by another program ({holder})"""
 

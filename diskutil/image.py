@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from khoros.formats import constants as C
 
-from . import codec, entries, paths, reader, superblock, trees
+from . import codec, entries, history, paths, reader, superblock, trees
 from .errors import KhorosError, NotFound, ObjectError, ReadOnly, UsageError, ValueFormatError
 from .functions import LuaFunction
 from .ordered import LuaMap
@@ -207,6 +207,10 @@ class Image:
             value, where = value[key], following
         return value
 
+    def object(self, identity: int) -> LuaTable | LuaMap | LuaObject:
+        """The object with that id, wherever it is reachable from. ObjectError if there is none."""
+        return self._session.resolve(Reference(identity))
+
     @property
     def path(self) -> str:
         """The file that was opened."""
@@ -233,6 +237,14 @@ class Image:
             record = item.record
             yield Transaction(f"t{record.transaction}", record.transaction, record.time,
                               item.message, record.entry_count, record.content_bytes)
+
+    def at(self, transaction: int | str | Committed | Transaction) -> Image:
+        """The image as it was after a transaction (4, "t4", what `commit` or `history` gave) or a snapshot, by name.
+
+        Read-only; its tables are other objects than those of now. It reads from this image, so it ends with it. Raises
+        NoSuchTransaction, or NoLongerKept when the log of that time was given up for space.
+        """
+        return Image(history.at(self._store, transaction), "r")
 
     # -- writing ----------------------------------------------------------------------------------------------
 
