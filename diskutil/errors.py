@@ -262,6 +262,13 @@ class CannotStore(KhorosError):
     code = "cannot_save"
 
 
+class CannotUndo(KhorosError):
+    """cannot undo {path}: {what}"""
+
+    exit_code = 8
+    code = "conflict"
+
+
 class CannotExport(KhorosError):
     """cannot export {path}: {what}"""
 

@@ -31,9 +31,12 @@ COMMANDS: dict[str, list[str]] = {
     "check": ["check", "IMAGE"],
     "dump": ["dump", "IMAGE"],
     "diff": ["diff", "IMAGE", "--at", "t1", "t2"],
+    "undo": ["undo", "IMAGE", "t2"],
+    "gc": ["gc", "IMAGE"],
+    "compact": ["compact", "IMAGE"],
 }
 READING = sorted(set(COMMANDS) - {"mkfs"})
-WRITING = ["put", "rm", "import"]
+WRITING = ["put", "rm", "import", "undo", "gc", "compact"]
 
 
 def code_of(command: str, usual: int, check: int = 8) -> int:
@@ -280,10 +283,11 @@ def test_a_bad_object(ship, tmp_path, command):
     images.flip(ship, at + 1)
     before = images.digest(ship)
     result = run(command, ship, tmp_path)
-    if command in ("cat", "export"):
+    if command in ("cat", "export", "undo", "gc", "compact"):
         assert result.code == 1
         assert_one_line(result, ship)
         assert "object 2" in result.complaint
+        assert images.digest(ship) == before
     elif command in ("check", "dump"):
         assert result.code == {"check": 4, "dump": 1}[command]
         assert b"BAD" in result.out or b"error" in result.out
