@@ -73,6 +73,7 @@ def test_one_object_that_cannot_be_read_spoils_nothing_else() -> None:
     )
     again.eval("store.bad[last] = {code = 'damaged', message = 'bad CRC at LBA 5'}")
     shown = "\n".join(rows(again, "root"))
+    assert "<cannot load root." in shown
     assert "bad CRC at LBA 5" in shown
     assert "{1, 2}" in shown or "{3}" in shown
     again.type_bytes("root.bad.\troot.good.\t\x03")
