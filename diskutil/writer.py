@@ -30,6 +30,7 @@ from . import (
     reader,
     replay,
     retention,
+    sizes,
     space,
     superblock,
 )
@@ -65,7 +66,8 @@ class Committed(NamedTuple):
     time: int
 
     def __str__(self) -> str:
-        return f"t{self.transaction}: {self.objects} objects, {self.bytes} bytes"
+        return (f"t{self.transaction}: {sizes.count(self.objects, 'object')}, "
+                f"{sizes.count(self.bytes, 'byte')}")
 
 
 class Writer:

@@ -131,6 +131,7 @@ function volume.mount(options)
     device = device, crc32c = primitives.crc32c, now = primitives.now,
     chosen = chosen, superblock = chosen.fields, geometry = geometry.new(chosen.fields),
     read_only = chosen.read_only, claimed = false, commits_since = 0, growth = 0,
+    payload_bytes = 0,
   }, methods)
   if options.read_only then self.read_only = "mounted read-only" end
   self.reader = reader.new {device = device, crc32c = self.crc32c, geometry = self.geometry,
