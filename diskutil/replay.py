@@ -9,6 +9,7 @@ sweep over what may follow the end.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from google_crc32c import value as crc32c
@@ -134,13 +135,15 @@ class Replay:
 
     # -- frames -----------------------------------------------------------------------------------------------
 
-    def _candidates(self) -> list[tuple[int, int, int]]:
+    def _candidates(self) -> Iterator[tuple[int, int, int]]:
         """(LBA, segment, sequence) where the next frame may start, in the order in which they are tried."""
         at, geometry = self._position, self._geometry
         here = (at.lba, at.segment, at.segment_sequence)
         there = (geometry.segment_lba(at.next_segment), at.next_segment, at.segment_sequence + 1)
-        rows = [here] if at.lba < geometry.segment_lba(at.segment + 1) else []
-        return rows if at.next_segment == at.segment else [*rows, there]
+        if at.lba < geometry.segment_lba(at.segment + 1):
+            yield here
+        if at.next_segment != at.segment:
+            yield there
 
     def _next_frame(self) -> _Frame | None:
         for lba, segment, sequence in self._candidates():

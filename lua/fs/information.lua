@@ -61,8 +61,8 @@ function information.collect(mounted, status, reason)
     transactions = mounted.log.transaction, oldest_transaction = mounted:oldest(),
     keep_transactions = mounted.keep_transactions, snapshots = #mounted.snapshots,
     history_bytes = history_bytes, snapshot_bytes = snapshot_bytes,
-    bytes_written = mounted.log.bytes_written, payload_bytes_written = mounted.user_bytes,
-    write_amplification = mounted.user_bytes > 0 and mounted.log.bytes_written / mounted.user_bytes or nil,
+    bytes_written = mounted.log.bytes_written, payload_bytes_written = mounted.payload_bytes,
+    write_amplification = mounted.payload_bytes > 0 and mounted.log.bytes_written / mounted.payload_bytes or nil,
     segments_cleaned = mounted.segments_cleaned,
     segments_since_checkpoint = mounted.segments_since, commits_since_checkpoint = mounted.commits_since,
   }

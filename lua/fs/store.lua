@@ -12,6 +12,7 @@ local entry <const> = require "fs.entry"
 local errors <const> = require "fs.errors"
 local history <const> = require "fs.history"
 local information <const> = require "fs.information"
+local joining <const> = require "fs.joining"
 local placement <const> = require "fs.placement"
 local references <const> = require "fs.references"
 local requests <const> = require "fs.requests"
@@ -223,8 +224,11 @@ local function admit(self, entries, message, growth, held)
   return space.admit(self.mounted, entries, message, growth, held)
 end
 
---- Everything that must hold before the first byte is written. Returns growth, held, what the commit refers to | nil, err.
-local function check(self, request)
+--- Whether a request could be committed now. Returns {request, growth, held, referred = the ids that it refers to} | nil, err. Writes
+--- nothing of it.
+local function examine(self, request)
+  local valid <const>, unready = ready(self)
+  if not valid then return nil, unready end
   local largest <const> = placement.largest_entry(self.mounted.geometry)
   local referred <const>, err = requests.check_commit(request, self.mounted.next_id, largest, self.scan)
   if not referred then return nil, err end
@@ -234,34 +238,76 @@ local function check(self, request)
   if not growth then return nil, held end
   local sound <const>, why = check_references(self, referred)
   if not sound then return nil, why end
-  return growth, held, referred
+  return {request = request, growth = growth, held = held, referred = referred}
 end
 
-local function commit(self, request)
-  local able <const>, err = ready(self)
-  if not able then return nil, err end
-  local growth <const>, held, referred = check(self, request)
-  if not growth then return nil, held end
-  local entries <const>, message <const> = request.entries, request.message or ""
+--- Writes examined entries (joining.together) as one durable transaction. Returns versions in order, what was written | nil, err.
+local function write(self, joined)
+  local entries <const> = joined.entries
   -- Room for everything that follows is made sure of before the first byte is written.
-  local admitted <const>, problem = admit(self, entries, message, growth, held)
-  if not admitted then return nil, problem end
+  local admitted <const>, err = admit(self, entries, joined.message, joined.growth, joined.held)
+  if not admitted then return nil, err end
   -- A collection may have been made for it, and must not have taken what the commit refers to.
-  local sound <const>, why = check_references(self, referred)
+  local sound <const>, why = check_references(self, joined.referred)
   if not sound then return nil, why end
   self.in_flight, self.mounted.acknowledged = entries, self.mounted.log.transaction
-  local written <const>, failure = writing.write(self.mounted, entries, layout.COMMIT_USER, message, growth, held)
+  local written <const>, failure = writing.write(self.mounted, entries, layout.COMMIT_USER, joined.message, joined.growth,
+    joined.held)
   if not written then return nil, failure end
   local given <const> = {}
   for position, item in ipairs(entries) do
     self.versions:wrote(item.id, written.sequence)
     given[position] = item.kind == KIND_DELETE and 0 or written.sequence
   end
-  self.mounted.user_bytes = self.mounted.user_bytes + written.bytes
-  self.collector:note(entries, referred)
-  return {
-    transaction = written.transaction, objects = #entries, bytes = written.bytes, time = written.time, versions = given,
-  }
+  self.mounted.payload_bytes = self.mounted.payload_bytes + written.bytes
+  self.collector:note(entries, joined.referred)
+  return given, written
+end
+
+--- Writes some examined requests that have no object in common. Returns a list of {result} or {nil, err}, in order.
+local function write_together(self, group)
+  local given <const>, written = write(self, joining.together(group))
+  if given then return joining.results(group, given, written) end
+  -- What does not fit together may fit one by one; each is refused or written for itself.
+  if #group > 1 and (written.code == "no_space" or written.code == "missing_reference") then
+    return joining.each(group, function(one) return write_together(self, {one})[1] end)
+  end
+  return joining.each(group, function() return {nil, written} end)
+end
+
+--- commit_all(list of requests) → list of {result} or {nil, err}, in their order. Requests that have no object in common
+--- become one transaction with one FLUSH; one that meets an object of an earlier one waits for that to be durable.
+local function commit_all(self, list)
+  local outcomes <const> = {}
+  local group = joining.new()
+  local function finish()
+    if #group.members == 0 then return end
+    for place, outcome in ipairs(write_together(self, group.members)) do
+      outcomes[group.members[place].place] = outcome
+    end
+    group = joining.new()
+  end
+  for place, request in ipairs(list) do
+    if joining.meets(group, request) then finish() end
+    local member, err = examine(self, request)
+    if member and joining.clashes(group, member) then
+      finish()
+      member, err = examine(self, request)
+    end
+    if member then
+      member.place = place
+      joining.add(group, member)
+    else
+      outcomes[place] = {nil, err}
+    end
+  end
+  finish()
+  return outcomes
+end
+
+local function commit(self, request)
+  local outcome <const> = commit_all(self, {request})[1]
+  return outcome[1], outcome[2]
 end
 
 local function status(self)
@@ -419,6 +465,7 @@ end
 ---     err.expected, err.found); references to objects that neither exist nor are in the commit are "missing_reference" (err.ids,
 ---     ascending): collected as garbage since the client knew them; it stores those parts anew under new ids.
 ---   missing(ids) → those of the ids (at most READ_IDS_MAX) that no object has | nil, err
+---   commit_all{request, …} → list of {result} or {nil, err}: commits that meet, as one transaction with one FLUSH
 ---   log([limit]) → list of {transaction, time, message, objects, bytes}, oldest first, the last `limit` ones | nil, err
 ---   info() → table (information.lua) | nil, err · status() → "clean" | "recovered" | "read_only", reason
 ---   transaction() → number of the last transaction, 0 for none
@@ -454,6 +501,7 @@ function store.open(options)
     read = function(ids, view) return read(self, ids, view) end,
     missing = function(ids) return missing(self, ids) end,
     commit = function(request) return commit(self, request) end,
+    commit_all = function(list) return commit_all(self, list) end,
     log = function(limit) return when_ready(self, history.list, limit) end,
     view = function(which) return when_ready(self, views.open, which) end,
     close_view = function(view) return when_ready(self, views.close, view) end,

@@ -110,7 +110,7 @@ function volume.mount(options)
     read_only = chosen.read_only, claimed = false, commits_since = 0,
     -- Since the last checkpoint: what commits made the present larger, and what they replaced that a snapshot holds.
     growth = 0, held = 0,
-    segments_cleaned = 0, user_bytes = 0,
+    segments_cleaned = 0, payload_bytes = 0,
   }, methods)
   if options.read_only then self.read_only = "mounted read-only" end
   self.reader = reader.new {device = device, crc32c = self.crc32c, geometry = self.geometry,

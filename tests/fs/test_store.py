@@ -61,6 +61,17 @@ def test_what_was_committed_is_read_before_and_after_a_mount():
         store.read(first + 1)
 
 
+def test_info_tells_what_was_written_since_the_mount_for_how_much_content():
+    store = fresh()
+    store.commit({1: b"a" * 100})
+    store.commit({1: b"a" * 1000})
+    info = store.info()
+    assert info["payload_bytes_written"] == len(store_support.stored(b"a" * 100)) + len(store_support.stored(b"a" * 1000))
+    assert info["bytes_written"] == 2 * 4096
+    again = Store(store.disk).info()
+    assert (again["payload_bytes_written"], again["bytes_written"]) == (0, 0)
+
+
 def test_versions_tell_of_conflicts():
     store = fresh()
     one = store.records(1)[0]["version"]
@@ -102,7 +113,7 @@ def test_entries_that_are_not_well_formed_are_refused(entries: list[dict[str, An
 def test_limits():
     store = fresh()
     with refused("too_large"):
-        store.commit({1: bytes(128 * 1024)})
+        store.commit({1: b"\xff" * (128 * 1024)})
     with refused("limit"):
         store.commit({1: b""}, "x" * 4097)
     with refused("limit"):

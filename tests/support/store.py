@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import msgpack
+
 from khoros.diskutil import codec
 from khoros.diskutil.values import Reference
 from khoros.formats import SUPERBLOCK, constants, derive
@@ -92,8 +94,19 @@ class Disk:
         return True
 
 
+# What is larger is stored as a piece of a long string: that is an object with nothing but bytes in it.
+TABLE_BYTES_MAX = 60_000
+
+
+def kind_of(data: bytes) -> int:
+    """The kind of object that holds these bytes."""
+    return constants.KIND_TABLE if len(data) <= TABLE_BYTES_MAX else constants.KIND_TREE_NODE
+
+
 def stored(data: bytes, references: Iterable[int] = ()) -> bytes:
-    """The payload of a table that holds these bytes and refers to these objects."""
+    """The payload of an object that holds these bytes and, if it is a table, refers to these objects."""
+    if len(data) > TABLE_BYTES_MAX:
+        return msgpack.packb(data, use_bin_type=True)
     return codec.encode_table([data, *map(Reference, references)], [])
 
 
@@ -101,6 +114,8 @@ def plain(payload: bytes) -> bytes:
     """The bytes in a payload of `stored`; another payload as it is."""
     if payload[:1] == b"\x90":
         return payload
+    if payload[:1] in b"\xc5\xc6":
+        return bytes(msgpack.unpackb(payload))
     contents = codec.decode_table(payload)
     first = contents.array[0]
     return first.encode() if isinstance(first, str) else bytes(first)
@@ -156,7 +171,7 @@ class Store:
         for number, data in objects.items():
             item: dict[str, Any] = {"id": number, "kind": constants.KIND_DELETE}
             if data is not None:
-                item = {"id": number, "kind": constants.KIND_TABLE, "payload": stored(data)}
+                item = {"id": number, "kind": kind_of(data), "payload": stored(data)}
             if expected is not None:
                 item["expected"] = expected[number]
             entries.append(item)
