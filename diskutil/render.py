@@ -240,6 +240,22 @@ def preview(value: Any) -> str:
     return text if len(text) <= _PREVIEW else f"{text[:_PREVIEW - 1]}…"
 
 
+def brief(value: Any) -> str:
+    """A value in one line of bounded length: scalars as `preview`, tables with the beginning of what they hold."""
+    if not isinstance(value, LuaTable | LuaMap):
+        return preview(value)
+    parts: list[str] = []
+    length = len(_opening(value))
+    for label, item, _ in _rows(value, ""):
+        held = isinstance(item, LuaTable | LuaMap)
+        parts.append(label + ("{…}" if held and len(item) else "{}" if held else preview(item)))
+        length += len(parts[-1]) + 2
+        if length > _PREVIEW:
+            parts[-1] = "…"
+            break
+    return f"{_opening(value)}{', '.join(parts)}}}"
+
+
 def name_text(key: Any) -> str:
     """A key as `ls` prints it: a plain name as it is, anything else as in a path."""
     if isinstance(key, str) and key.isprintable() and key:
