@@ -30,6 +30,7 @@ COMMANDS: dict[str, list[str]] = {
     "info": ["info", "IMAGE"],
     "check": ["check", "IMAGE"],
     "dump": ["dump", "IMAGE"],
+    "du": ["du", "IMAGE"],
     "diff": ["diff", "IMAGE", "--at", "t1", "t2"],
 }
 READING = sorted(set(COMMANDS) - {"mkfs"})
@@ -287,8 +288,9 @@ def test_a_bad_object(ship, tmp_path, command):
     elif command in ("check", "dump"):
         assert result.code == {"check": 4, "dump": 1}[command]
         assert b"BAD" in result.out or b"error" in result.out
-    elif command == "diff":
-        assert result.code == 2
+    elif command in ("diff", "du"):
+        assert result.code == code_of(command, 1)
+        assert "object 2" in result.complaint
     else:
         assert result.code == 0
     if command in READING and command not in WRITING:
@@ -351,7 +353,7 @@ def test_a_stale_superblock_is_refused_and_never_written(ship, tmp_path):
 # -- streams ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["ls", "dump", "export", "diff"])
+@pytest.mark.parametrize("command", ["ls", "dump", "export", "du", "diff"])
 def test_a_closed_pipe_ends_quietly(ship, tmp_path, command):
     import subprocess
 
@@ -367,7 +369,7 @@ def test_a_closed_pipe_ends_quietly(ship, tmp_path, command):
     assert done.returncode == cli.EXIT_CLOSED_PIPE
 
 
-@pytest.mark.parametrize("command", ["ls", "cat", "log", "info", "check", "dump", "export", "mkfs", "diff"])
+@pytest.mark.parametrize("command", ["ls", "cat", "log", "info", "check", "dump", "export", "mkfs", "du", "diff"])
 def test_a_full_output_disk(ship, tmp_path, command):
     import subprocess
 
