@@ -33,6 +33,7 @@ COMMANDS = {
     "info": ("info", "Say what an image is and how it is."),
     "check": ("check", "Verify everything; fsck's exit codes."),
     "dump": ("dump", "Show every structure on disk."),
+    "map": ("map", "Draw what lies where: terminal, SVG, HTML."),
     "du": ("du", "Show how much each thing takes."),
     "diff": ("diff", "Show what two images, or two times of one, hold differently."),
 }

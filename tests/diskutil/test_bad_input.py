@@ -30,6 +30,7 @@ COMMANDS: dict[str, list[str]] = {
     "info": ["info", "IMAGE"],
     "check": ["check", "IMAGE"],
     "dump": ["dump", "IMAGE"],
+    "map": ["map", "IMAGE"],
     "du": ["du", "IMAGE"],
     "diff": ["diff", "IMAGE", "--at", "t1", "t2"],
 }
@@ -353,7 +354,7 @@ def test_a_stale_superblock_is_refused_and_never_written(ship, tmp_path):
 # -- streams ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["ls", "dump", "export", "du", "diff"])
+@pytest.mark.parametrize("command", ["ls", "dump", "export", "map", "du", "diff"])
 def test_a_closed_pipe_ends_quietly(ship, tmp_path, command):
     import subprocess
 
@@ -369,7 +370,7 @@ def test_a_closed_pipe_ends_quietly(ship, tmp_path, command):
     assert done.returncode == cli.EXIT_CLOSED_PIPE
 
 
-@pytest.mark.parametrize("command", ["ls", "cat", "log", "info", "check", "dump", "export", "mkfs", "du", "diff"])
+@pytest.mark.parametrize("command", ["ls", "cat", "log", "info", "check", "dump", "export", "mkfs", "map", "du", "diff"])
 def test_a_full_output_disk(ship, tmp_path, command):
     import subprocess
 
