@@ -36,6 +36,7 @@ COMMANDS = {
     "map": ("map", "Draw what lies where: terminal, SVG, HTML."),
     "du": ("du", "Show how much each thing takes."),
     "diff": ("diff", "Show what two images, or two times of one, hold differently."),
+    "bisect": ("bisect", "Find the transaction from which on a test fails."),
 }
 
 EXIT_INTERNAL = 70

@@ -33,6 +33,7 @@ COMMANDS: dict[str, list[str]] = {
     "map": ["map", "IMAGE"],
     "du": ["du", "IMAGE"],
     "diff": ["diff", "IMAGE", "--at", "t1", "t2"],
+    "bisect": ["bisect", "IMAGE", "--", "sh", "-c", "test $KHOROS_TRANSACTION -lt 2"],
 }
 READING = sorted(set(COMMANDS) - {"mkfs"})
 WRITING = ["put", "rm", "import"]
@@ -289,6 +290,9 @@ def test_a_bad_object(ship, tmp_path, command):
     elif command in ("check", "dump"):
         assert result.code == {"check": 4, "dump": 1}[command]
         assert b"BAD" in result.out or b"error" in result.out
+    elif command == "bisect":
+        assert result.code == 1
+        assert "object 2" in result.err.decode()
     elif command in ("diff", "du"):
         assert result.code == code_of(command, 1)
         assert "object 2" in result.complaint
@@ -329,7 +333,7 @@ def test_a_hole_in_the_log(ship, tmp_path, command):
         assert b"BAD" in result.out
     else:
         assert result.code == (1 if command == "diff" else 0)
-        assert "damaged" in result.complaint
+        assert b"damaged" in result.err.splitlines()[0]
     assert images.digest(ship) == before
 
 
