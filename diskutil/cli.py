@@ -36,6 +36,7 @@ COMMANDS = {
     "map": ("map", "Draw what lies where: terminal, SVG, HTML."),
     "du": ("du", "Show how much each thing takes."),
     "diff": ("diff", "Show what two images, or two times of one, hold differently."),
+    "repair": ("repair", "Write a new image of what a damaged one still holds."),
     "bisect": ("bisect", "Find the transaction from which on a test fails."),
 }
 

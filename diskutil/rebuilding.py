@@ -28,7 +28,7 @@ class Plan(NamedTuple):
     """What the new image is like. `next_id`: no object has this id or a larger one."""
 
     size_bytes: int
-    segment_bytes: int
+    segment_bytes: int | None
     append_sectors: int
     next_id: int
     label: str = ""
