@@ -21,6 +21,10 @@
 /* A zeroed, contiguous run, or NULL when no run of that length is free (or pages is 0). */
 void *page_alloc(size_t pages);
 
+/* The same, but the whole run lies below `limit`: for devices that know fewer address bits. Slower
+ * where memory is in many pieces. */
+void *page_alloc_below(size_t pages, uintptr_t limit);
+
 /* Gives back a run, or any part of one that begins and ends on page boundaries (so a tail can be
  * cut off). Freeing a page that is free already is a kernel bug and panics. NULL is ignored. */
 void page_free(void *run, size_t pages);

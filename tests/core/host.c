@@ -1,5 +1,5 @@
 /* The process core as a Linux program: kernel/{arena,object,capability,block,copy,process*,coroutine,
- * lua_process,sandbox/libraries}.c and switch.S as they are, with the rest of the kernel played by
+ * lua_process,lua_dma,sandbox/libraries}.c and switch.S as they are, with the rest of the kernel played by
  * this file. It runs a Lua script as the supervisor:
  *
  *     host [--lua DIR] SCRIPT [ARGUMENT…]        script(core, host, ARGUMENT…)
@@ -13,6 +13,7 @@
  *   host.tick_every(us)       ticks by timer from now on (0: off)
  *   host.seed(n)              of random_u64
  *   host.arena_check(seed, steps)     see arena_check.c
+ *   host.dma_moves(value)     see dma_model.c
  */
 #include <dirent.h>
 #include <signal.h>
@@ -32,6 +33,7 @@
 
 #include "archive.h"
 #include "arena_check.h"
+#include "dma_model.h"
 #include "cpu.h"
 #include "block.h"
 #include "lauxlib.h"
@@ -51,12 +53,12 @@ static const char *lua_directory = "lua";
 
 static size_t pages_out, page_budget = SIZE_MAX;
 
-void *page_alloc(size_t pages)
+static void *map_pages(size_t pages, int flags)
 {
     if (pages == 0 || pages > page_budget)
         return NULL;
-    void *run = mmap(NULL, pages * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                     -1, 0);
+    void *run = mmap(NULL, pages * PAGE_SIZE, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
     if (run == MAP_FAILED)
         return NULL;
     /* Whoever had these addresses before may have left them poisoned. */
@@ -65,6 +67,18 @@ void *page_alloc(size_t pages)
     if (page_budget != SIZE_MAX)
         page_budget -= pages;
     return run;
+}
+
+void *page_alloc(size_t pages)
+{
+    return map_pages(pages, 0);
+}
+
+void *page_alloc_below(size_t pages, uintptr_t limit)
+{
+    if (limit < (uintptr_t)1 << 31)
+        abort();    /* MAP_32BIT gives the first 2 GiB, no less */
+    return map_pages(pages, MAP_32BIT);
 }
 
 void page_free(void *run, size_t pages)
@@ -281,7 +295,7 @@ static int l_seed(lua_State *L)
 
 static const luaL_Reg host_functions[] = {
     {"pages", l_pages}, {"page_budget", l_page_budget}, {"tick_every", l_tick_every},
-    {"seed", l_seed}, {"arena_check", l_arena_check}, {NULL, NULL},
+    {"seed", l_seed}, {"arena_check", l_arena_check}, {"dma_moves", l_dma_moves}, {NULL, NULL},
 };
 
 /* --- what Lua's libraries do not reach (sandbox/hosted.h) and scripts need ------------------------ */
@@ -343,6 +357,7 @@ static void push_core(lua_State *L)
     lua_clock_open(L);
     lua_crc32c_open(L);
     block_open(L);
+    lua_dma_open(L);
     process_open(L);
     lua_pushinteger(L, (lua_Integer)1 << 32);
     lua_setfield(L, -2, "memory_bytes");
