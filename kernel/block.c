@@ -288,9 +288,10 @@ static int l_block_compare(lua_State *L)
 /* b:find(bytes [, from [, to]]) → offset of the first occurrence within [from, to) | nil */
 static int l_block_find(lua_State *L)
 {
-    struct block *block = block_check(L, 1);
     size_t length;
+    /* First: a number becomes a string, and that may run a finalizer which frees the block. */
     const char *wanted = luaL_checklstring(L, 2, &length);
+    struct block *block = block_check(L, 1);
     lua_Integer from = luaL_optinteger(L, 3, 0);
     lua_Integer to = luaL_optinteger(L, 4, (lua_Integer)block->size_bytes);
     const uint8_t *start = range_check(L, block, 1, 0, 0);
