@@ -102,7 +102,8 @@ static void window_attach(struct block *block, struct block_memory *memory, size
     preempt_enable();
 }
 
-/* New memory for a window; pages == 0: memory that is not ours, at `bytes`. */
+/* New memory for a window; pages == 0: memory that is not ours, at `bytes`. It is zeroed with pre-emption
+ * on, since it may be large: nobody can read it before this returns. */
 static bool memory_attach(struct block *block, uint8_t *bytes, size_t size_bytes, size_t pages)
 {
     preempt_disable();
@@ -112,7 +113,7 @@ static bool memory_attach(struct block *block, uint8_t *bytes, size_t size_bytes
     if (memory)
         object_hold(&memory->object);   /* by its windows */
     if (made && pages > 0)
-        made = (bytes = page_alloc(pages)) != NULL;
+        made = (bytes = page_alloc_raw(pages)) != NULL;
     if (made) {
         memory->bytes = bytes;
         memory->pages = pages;
@@ -121,6 +122,8 @@ static bool memory_attach(struct block *block, uint8_t *bytes, size_t size_bytes
         object_destroy(&memory->object);
     }
     preempt_enable();
+    if (made)
+        memset(bytes, 0, pages * PAGE_SIZE);
     return made;
 }
 
