@@ -214,6 +214,12 @@ class NoSuchTransaction(NotFound):
     code = "absent"
 
 
+class NoLongerKept(NotFound):
+    """{name} is no longer kept: its log was given up for space"""
+
+    code = "absent"
+
+
 class InUse(KhorosError):
     """in use by another program ({holder})"""
 
@@ -254,6 +260,13 @@ class CannotStore(KhorosError):
 
     exit_code = 8
     code = "cannot_save"
+
+
+class CannotUndo(KhorosError):
+    """cannot undo {path}: {what}"""
+
+    exit_code = 8
+    code = "conflict"
 
 
 class CannotExport(KhorosError):

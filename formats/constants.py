@@ -75,7 +75,8 @@ SEGMENT_STATE = [
 
 COMMIT = [
     Constant("COMMIT_USER", 0, "A transaction of a user: it has a number of its own."),
-    Constant("COMMIT_SYSTEM", 1, "Checkpoints and moves by the cleaner: changes no value."),
+    Constant("COMMIT_SYSTEM", 1, "Checkpoints, moves by the cleaner, deletions of objects"
+             " that nothing refers to: changes no value."),
 ]
 
 EXTENSION = [
@@ -85,6 +86,21 @@ EXTENSION = [
              " named class): the name, UTF-8."),
     Constant("EXT_PACKED", 3, "Packed array of numbers: one byte of element code, then the"
              " elements, little-endian."),
+    Constant("EXT_STRING", 4, "Long string that is an object of its own (KIND_TREE): its id, like"
+             " a reference."),
+]
+
+TREE = [
+    Constant("CHUNK_BYTES", 65536, "A string longer than this, and a table whose array and map part"
+             " encode to more, is stored as a tree."),
+    Constant("TREE_LEAF_BYTES", 16384, "Most bytes of a leaf of such a tree; one pair or element"
+             " that is larger makes a leaf alone."),
+    Constant("TREE_FANOUT", 256, "Children of a node above the pieces of a string or array part."),
+    Constant("TREE_HASH_BITS", 7, "A leaf of a map part ends with a key whose hash has this many"
+             " low zero bits; a node of level l with one that has l + 1 times as many."),
+    Constant("TREE_STRING", 0, "First element of a KIND_TREE: it is a string."),
+    Constant("TREE_TABLE", 1, "First element of a KIND_TREE: it is a table."),
+    Constant("MAP_NODE_BYTES", 4096, "A node of an ordered map that encodes to more is split."),
 ]
 
 PACKED = [
@@ -131,6 +147,7 @@ GROUPS: dict[str, list[Constant]] = {
     "Kinds of commits": COMMIT,
     "Extension types of the value codec": EXTENSION,
     "Packed arrays": PACKED,
+    "Trees and ordered maps": TREE,
     "Limits": LIMIT,
     "Partition types": PARTITION,
 }

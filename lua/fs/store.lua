@@ -11,6 +11,7 @@ local entry <const> = require "fs.entry"
 local errors <const> = require "fs.errors"
 local history <const> = require "fs.history"
 local information <const> = require "fs.information"
+local joining <const> = require "fs.joining"
 local placement <const> = require "fs.placement"
 local requests <const> = require "fs.requests"
 local space <const> = require "fs.space"
@@ -183,31 +184,75 @@ local function adopt(self, entries, pointers, record)
   return given
 end
 
-local function commit(self, request)
+--- Whether a request could be committed now: by how many bytes it makes the store grow | nil, err. Writes nothing of it.
+local function examine(self, request)
   local largest <const> = placement.largest_entry(self.mounted.geometry)
   local valid, err = ready(self)
   if valid then valid, err = requests.check_commit(request, self.mounted.next_id, largest) end
   if valid then valid, err = writable(self) end
-  local growth
-  if valid then growth, err = check_versions(self, request.entries) end
-  if not growth then return nil, err end
-  -- Room for everything that follows is made sure of before the first byte is written.
-  valid, err = space.admit(self.mounted, request.entries, request.message or "", growth)
   if not valid then return nil, err end
+  return check_versions(self, request.entries)
+end
+
+--- Writes examined entries as one durable transaction. Returns versions in order, record | nil, err.
+local function write(self, entries, message, growth)
+  -- Room for everything that follows is made sure of before the first byte is written.
+  local admitted <const>, err = space.admit(self.mounted, entries, message, growth)
+  if not admitted then return nil, err end
   local segment <const>, segment_sequence <const> = self.mounted.log.segment, self.mounted.log.segment_sequence
-  self.in_flight, self.mounted.acknowledged = request.entries, self.mounted.log.transaction
-  local pointers <const>, record <const>, transaction <const> = append(self, request.entries, request.message or "")
+  self.in_flight, self.mounted.acknowledged = entries, self.mounted.log.transaction
+  local pointers <const>, record <const>, transaction <const> = append(self, entries, message)
   if not pointers then return nil, record end
   local opened <const> = transaction.where.opened
   self.mounted.segments:follow(segment, opened, segment_sequence + 1, record.transaction)
   self.mounted.segments_since = self.mounted.segments_since + #opened
   self.mounted.growth = self.mounted.growth + growth
-  local given <const> = adopt(self, request.entries, pointers, record)
+  self.mounted.payload_bytes = self.mounted.payload_bytes + transaction.content_bytes
+  local given <const> = adopt(self, entries, pointers, record)
   self.mounted.log:done()
-  return {
-    transaction = record.transaction, objects = #request.entries, bytes = transaction.content_bytes,
-    time = record.time, versions = given,
-  }
+  return given, record
+end
+
+--- Writes some examined requests that have no object in common. Returns a list of {result} or {nil, err}, in order.
+local function write_together(self, group)
+  local entries <const>, message <const>, growth <const> = joining.together(group)
+  local given <const>, record = write(self, entries, message, growth)
+  if given then return joining.results(group, given, record) end
+  -- What does not fit together may fit one by one; each is refused or written for itself.
+  if record.code == "no_space" and #group > 1 then
+    return joining.each(group, function(one) return write_together(self, {one})[1] end)
+  end
+  return joining.each(group, function() return {nil, record} end)
+end
+
+--- commit_all(list of requests) → list of {result} or {nil, err}, in their order. Requests that have no object in common
+--- become one transaction with one FLUSH; one that meets an object of an earlier one waits for that to be durable.
+local function commit_all(self, list)
+  local outcomes <const> = {}
+  local group = joining.new()
+  local function finish()
+    if #group.members == 0 then return end
+    for place, outcome in ipairs(write_together(self, group.members)) do
+      outcomes[group.members[place].place] = outcome
+    end
+    group = joining.new()
+  end
+  for place, request in ipairs(list) do
+    if joining.meets(group, request) then finish() end
+    local growth <const>, err = examine(self, request)
+    if growth then
+      joining.add(group, {place = place, request = request, growth = growth})
+    else
+      outcomes[place] = {nil, err}
+    end
+  end
+  finish()
+  return outcomes
+end
+
+local function commit(self, request)
+  local outcome <const> = commit_all(self, {request})[1]
+  return outcome[1], outcome[2]
 end
 
 local function status(self)
@@ -257,6 +302,7 @@ end
 ---     {transaction, objects, bytes, time, versions in order} | nil, err ("conflict" with err.ids, "no_space", …).
 ---     `expected`: the version that was read, 0 for an object that must not exist yet, nil for whatever is there.
 ---     KIND_DELETE without a payload removes an object.
+---   commit_all{request, …} → list of {result} or {nil, err}: commits that meet, as one transaction with one FLUSH
 ---   log([limit]) → list of {transaction, time, message, objects, bytes}, oldest first, the last `limit` ones | nil, err
 ---   info() → table (information.lua) | nil, err · status() → "clean" | "recovered" | "read_only", reason
 ---   transaction() → number of the last transaction, 0 for none
@@ -273,6 +319,7 @@ function store.open(options)
     allocate = function(count) return allocate(self, count) end,
     read = function(ids) return read(self, ids) end,
     commit = function(request) return commit(self, request) end,
+    commit_all = function(list) return commit_all(self, list) end,
     log = function(limit) return when_ready(self, history.list, limit) end,
     info = function() return when_ready(self, information.collect, status(self)) end,
     status = function() return status(self) end,

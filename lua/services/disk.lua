@@ -4,6 +4,7 @@
 -- (allocate, read, commit, log, info, status, checkpoint, close) and
 --     describe() → {usable = boolean, description=, state=, warnings={…}}   once the disks have been looked at
 --     disks() → list of {name=, description=, sectors=, finding=}
+-- Commits that wait behind each other become one transaction with one FLUSH.
 -- Promises: a disk that holds something else is left alone and named in a warning; a disk that does not answer costs its
 -- driver's timeout and nothing else; everything that fails is nil, err, err being a plain table.
 
@@ -13,6 +14,8 @@ local ata <const> = require "drivers.ata"
 local service <const> = require "kernel.service"
 
 local primitives <const> = {crc32c = system.crc32c, now = system.time, random = system.random}
+
+local NO_STORE <const> = {code = "no_store", message = "there is no store"}
 
 local disks <const>, warnings <const> = {}, {}
 local mounted, mounted_disk
@@ -75,9 +78,9 @@ function handlers.disks()
 end
 
 -- A client that stops answering is none of ours: requests are one at a time and all plain values.
-for _, operation in ipairs{"allocate", "read", "commit", "log", "info", "status", "checkpoint", "transaction"} do
+for _, operation in ipairs{"allocate", "read", "log", "info", "status", "checkpoint", "transaction"} do
   handlers[operation] = function(_, ...)
-    if not mounted then return nil, {code = "no_store", message = "there is no store"} end
+    if not mounted then return nil, NO_STORE end
     return mounted[operation](...)
   end
 end
@@ -89,6 +92,12 @@ function handlers.close(client)
   return mounted.close()
 end
 
+local function commit_together(list)
+  local requests <const>, refused <const> = {}, {nil, NO_STORE}
+  for place, request in ipairs(list) do requests[place] = mounted and (request[1] or {}) or refused end
+  return mounted and mounted.commit_all(requests) or requests
+end
+
 find_disks()
 find_store()
-service.serve(handlers)
+service.serve(handlers, {together = {commit = commit_together}})

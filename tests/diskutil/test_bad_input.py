@@ -30,8 +30,18 @@ COMMANDS: dict[str, list[str]] = {
     "info": ["info", "IMAGE"],
     "check": ["check", "IMAGE"],
     "dump": ["dump", "IMAGE"],
+    "diff": ["diff", "IMAGE", "--at", "t1", "t2"],
+    "undo": ["undo", "IMAGE", "t2"],
+    "gc": ["gc", "IMAGE"],
+    "compact": ["compact", "IMAGE"],
 }
 READING = sorted(set(COMMANDS) - {"mkfs"})
+WRITING = ["put", "rm", "import", "undo", "gc", "compact"]
+
+
+def code_of(command: str, usual: int, check: int = 8) -> int:
+    """The exit code of a failure: most commands say what it was, check speaks as fsck and diff as diff."""
+    return {"check": check, "diff": 2}.get(command, usual)
 
 
 def test_every_command_is_tried():
@@ -87,7 +97,7 @@ def test_what_is_no_store(tmp_path, command, kind):
     NO_STORE[kind](path)
     before = images.digest(path)
     result = run(command, path, tmp_path)
-    assert result.code == (8 if command == "check" else 1)
+    assert result.code == code_of(command, 1)
     assert_one_line(result, path)
     assert images.digest(path) == before
 
@@ -110,7 +120,7 @@ def test_mkfs_refuses_what_is_not_empty_and_says_what_it_is(tmp_path, kind):
 def test_a_directory(tmp_path, command):
     (tmp_path / "folder").mkdir()
     result = run(command, tmp_path / "folder", tmp_path)
-    assert result.code == (8 if command == "check" else 7)
+    assert result.code == code_of(command, 7)
     assert_one_line(result, tmp_path / "folder")
     assert list((tmp_path / "folder").iterdir()) == []
 
@@ -118,7 +128,7 @@ def test_a_directory(tmp_path, command):
 @pytest.mark.parametrize("command", READING)
 def test_a_missing_file(tmp_path, command):
     result = run(command, tmp_path / "nowhere", tmp_path)
-    assert result.code == (8 if command == "check" else 7)
+    assert result.code == code_of(command, 7)
     assert_one_line(result, tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
 
@@ -132,7 +142,7 @@ def test_mkfs_in_a_missing_folder(tmp_path):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_device_that_is_no_disk(tmp_path, command):
     result = run(command, Path("/dev/null"), tmp_path)
-    assert result.code == (8 if command == "check" else 7)
+    assert result.code == code_of(command, 7)
     assert_one_line(result, Path("/dev/null"))
 
 
@@ -144,12 +154,12 @@ def test_no_permission(ship, tmp_path, command):
     ship.chmod(0)
     result = run(command, ship, tmp_path)
     ship.chmod(0o600)
-    assert result.code in (5, 7, 8)
+    assert result.code in (2, 5, 7, 8)
     assert_one_line(result, ship)
     assert images.digest(ship) == before
 
 
-@pytest.mark.parametrize("command", ["put", "rm", "import"])
+@pytest.mark.parametrize("command", WRITING)
 def test_a_read_only_file_is_not_written(ship, tmp_path, command, monkeypatch):
     """Root may write to read-only files, so the kernel's refusal is simulated."""
     real_open = os.open
@@ -251,7 +261,7 @@ def test_a_store_that_cannot_be_mounted(ship, tmp_path, command, fault):
     result = run(command, ship, tmp_path)
     undecidable = fault in ("wrong magic", "superblock checksum", "newer format", "unknown feature",
                             "integer above 2^63-1")
-    assert result.code == ((8 if undecidable else 4) if command == "check" else 1)
+    assert result.code == code_of(command, 1, 8 if undecidable else 4)
     assert_one_line(result, ship)
     assert word in result.complaint
     assert images.digest(ship) == before
@@ -273,16 +283,19 @@ def test_a_bad_object(ship, tmp_path, command):
     images.flip(ship, at + 1)
     before = images.digest(ship)
     result = run(command, ship, tmp_path)
-    if command in ("cat", "export"):
+    if command in ("cat", "export", "undo", "gc", "compact"):
         assert result.code == 1
         assert_one_line(result, ship)
         assert "object 2" in result.complaint
+        assert images.digest(ship) == before
     elif command in ("check", "dump"):
         assert result.code == {"check": 4, "dump": 1}[command]
         assert b"BAD" in result.out or b"error" in result.out
+    elif command == "diff":
+        assert result.code == 2
     else:
         assert result.code == 0
-    if command in READING and command not in ("put", "rm", "import"):
+    if command in READING and command not in WRITING:
         assert images.digest(ship) == before
 
 
@@ -306,7 +319,7 @@ def test_a_hole_in_the_log(ship, tmp_path, command):
     damaged_log(ship)
     before = images.digest(ship)
     result = run(command, ship, tmp_path)
-    if command in ("put", "rm", "import"):
+    if command in WRITING:
         assert result.code == 5
         assert_one_line(result, ship)
     elif command == "check":
@@ -316,7 +329,7 @@ def test_a_hole_in_the_log(ship, tmp_path, command):
         assert result.code == 1
         assert b"BAD" in result.out
     else:
-        assert result.code == 0
+        assert result.code == (1 if command == "diff" else 0)
         assert "damaged" in result.complaint
     assert images.digest(ship) == before
 
@@ -334,7 +347,7 @@ def test_a_stale_superblock_is_refused_and_never_written(ship, tmp_path):
     before = images.digest(ship)
     for command in READING:
         result = run(command, ship, tmp_path)
-        assert result.code == (4 if command == "check" else 1), command
+        assert result.code == code_of(command, 1, 4), command
         assert "older than the log" in result.complaint
     assert images.digest(ship) == before
 
@@ -342,7 +355,7 @@ def test_a_stale_superblock_is_refused_and_never_written(ship, tmp_path):
 # -- streams ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["ls", "dump", "export"])
+@pytest.mark.parametrize("command", ["ls", "dump", "export", "diff"])
 def test_a_closed_pipe_ends_quietly(ship, tmp_path, command):
     import subprocess
 
@@ -358,7 +371,7 @@ def test_a_closed_pipe_ends_quietly(ship, tmp_path, command):
     assert done.returncode == cli.EXIT_CLOSED_PIPE
 
 
-@pytest.mark.parametrize("command", ["ls", "cat", "log", "info", "check", "dump", "export", "mkfs"])
+@pytest.mark.parametrize("command", ["ls", "cat", "log", "info", "check", "dump", "export", "mkfs", "diff"])
 def test_a_full_output_disk(ship, tmp_path, command):
     import subprocess
 
@@ -369,7 +382,7 @@ def test_a_full_output_disk(ship, tmp_path, command):
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run([*PROGRAM, *arguments], stdout=full, stderr=subprocess.PIPE,
                               env=environment(), timeout=60, check=False)
-    assert done.returncode == (8 if command == "check" else 7)
+    assert done.returncode == code_of(command, 7)
     assert len(done.stderr.splitlines()) == 1
     assert b"no space left" in done.stderr
 
@@ -379,7 +392,7 @@ def test_real_programs_say_one_line_too(tmp_path, command):
     path = tmp_path / "text"
     text_file(path)
     result = run(command, path, tmp_path, real=True)
-    assert result.code == (8 if command == "check" else 1)
+    assert result.code == code_of(command, 1)
     assert_one_line(result, path)
 
 
