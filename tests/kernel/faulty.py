@@ -30,9 +30,14 @@ end
 FAULTS = {
     "services/disk.lua": [
         (
-            "\nservice.serve(handlers)\n",
+            "\nservice.serve(handlers, {together = {commit = commit_together}})\n",
             EXPLODE
             + """
+function handlers.commit(client, ...)
+  local answer <const> = commit_together{{client = client, ...}}[1]
+  return table.unpack(answer, 1, answer.n or 2)
+end
+
 while true do
   local function took(sender, operation, ...)
     service.handle(handlers, system.log, sender, explode(operation), ...)
