@@ -53,6 +53,9 @@ static const char *lua_directory = "lua";
 
 static size_t pages_out, page_budget = SIZE_MAX;
 
+/* What somebody else has left there. */
+#define LEFT_BEHIND 0xa5
+
 static void *map_pages(size_t pages, int flags)
 {
     if (pages == 0 || pages > page_budget)
@@ -63,22 +66,30 @@ static void *map_pages(size_t pages, int flags)
         return NULL;
     /* Whoever had these addresses before may have left them poisoned. */
     ASAN_UNPOISON_MEMORY_REGION(run, pages * PAGE_SIZE);
+    memset(run, LEFT_BEHIND, pages * PAGE_SIZE);
     pages_out += pages;
     if (page_budget != SIZE_MAX)
         page_budget -= pages;
     return run;
 }
 
-void *page_alloc(size_t pages)
+void *page_alloc_raw(size_t pages)
 {
     return map_pages(pages, 0);
+}
+
+void *page_alloc(size_t pages)
+{
+    void *run = page_alloc_raw(pages);
+    return run ? memset(run, 0, pages * PAGE_SIZE) : NULL;
 }
 
 void *page_alloc_below(size_t pages, uintptr_t limit)
 {
     if (limit < (uintptr_t)1 << 31)
         abort();    /* MAP_32BIT gives the first 2 GiB, no less */
-    return map_pages(pages, MAP_32BIT);
+    void *run = map_pages(pages, MAP_32BIT);
+    return run ? memset(run, 0, pages * PAGE_SIZE) : NULL;
 }
 
 void page_free(void *run, size_t pages)
@@ -90,13 +101,14 @@ void page_free(void *run, size_t pages)
     pages_out -= pages;
 }
 
-bool page_extend(void *run, size_t old_pages, size_t new_pages)
+bool page_extend_raw(void *run, size_t old_pages, size_t new_pages)
 {
     if (new_pages - old_pages > page_budget
         || mremap(run, old_pages * PAGE_SIZE, new_pages * PAGE_SIZE, 0) == MAP_FAILED)
         return false;
     ASAN_UNPOISON_MEMORY_REGION((char *)run + old_pages * PAGE_SIZE,
                                 (new_pages - old_pages) * PAGE_SIZE);
+    memset((char *)run + old_pages * PAGE_SIZE, LEFT_BEHIND, (new_pages - old_pages) * PAGE_SIZE);
     pages_out += new_pages - old_pages;
     return true;
 }
