@@ -370,6 +370,8 @@ def decode_map(data: bytes, at: int, forbidden: int) -> tuple[list[tuple[Any, An
 
 
 def _checked_order(key: Any, start: int, forbidden: int) -> tuple[int, Any]:
+    if type(key) is LongString:
+        _bad(start, "a string key", "the string in full", "the reference of a long string")
     if type(key) is float and (key != key or type(normal_key(key)) is int):
         _bad(start, "a float key", "no NaN and no integer's value", key)
     if type(key) is int and 1 <= key <= forbidden:

@@ -1,4 +1,4 @@
-"""The Lua codec as Python calls: values cross as the Python codec's own (Contents, Reference, Permanent).
+"""The Lua codec as Python calls: values cross as the Python codec's own (Contents, Reference, Permanent, LongString).
 
 Strings may be given as str or bytes and come back as `bytes`, whatever they hold; `as_bytes` makes both sides comparable.
 """
@@ -9,7 +9,7 @@ import math
 import struct
 from typing import Any
 
-from khoros.diskutil.values import Contents, Permanent, Reference
+from khoros.diskutil.values import Contents, LongString, Permanent, Reference
 from tests.support import lua as lua_support
 
 _GLUE = b"""
@@ -32,13 +32,21 @@ local function permanent(name)
   end
   return f
 end
+-- A long string is stood for by one that begins with the id of its tree.
+local function long(id)
+  local head = ("%d "):format(id)
+  return head .. ("."):rep(65537 - #head)
+end
+local function long_id(v)
+  if type(v) == "string" and #v == 65537 then return math.tointeger(v:match("^(%d+) %.*$")) end
+end
 local links <const> = {
-  objects = objects, make = object,
+  objects = objects, make = object, string = long,
   permanents = setmetatable({}, { __index = function(_, name) return permanent(name) end }),
 }
 local function new() return {} end
 local function set(t, key, value) rawset(t, key, value) end
-local function encode(t, metatable) return codec.encode(t, names, metatable) end
+local function encode(t, metatable) return codec.encode(t, names, metatable, long_id) end
 local function decode(payload)
   local t = {}
   local ok, result = codec.decode(payload, t, links)
@@ -51,7 +59,7 @@ local function each(t)
   return list
 end
 local function name_of(v) return names[v] end
-return object, permanent, new, set, encode, decode, each, name_of, math.type
+return object, permanent, new, set, encode, decode, each, name_of, long, long_id
 """
 
 
@@ -72,7 +80,7 @@ class LuaCodec:
     def __init__(self) -> None:
         self.lua = lua_support.runtime()
         (self._object, self._permanent, self._new, self._set, self._encode, self._decode, self._each, self._name_of,
-         self._math_type) = self.lua.execute(_GLUE)
+         self._long, self._long_id) = self.lua.execute(_GLUE)
 
     def encode(self, pairs: list[tuple[Any, Any]], metatable: Any = None) -> bytes:
         """The payload of the table that these assignments, in this order, make; a value None removes."""
@@ -110,6 +118,8 @@ class LuaCodec:
             return self._object(value.id)
         if isinstance(value, Permanent):
             return self._permanent(value.name.encode())
+        if isinstance(value, LongString):
+            return self._long(value.id)
         return value.encode() if isinstance(value, str) else value
 
     def to_python(self, value: Any) -> Any:
@@ -118,6 +128,8 @@ class LuaCodec:
             return Permanent(name.decode())
         if isinstance(name, int):
             return Reference(name)
+        if isinstance(value, bytes) and (identity := self._long_id(value)) is not None:
+            return LongString(identity)
         return value
 
 
