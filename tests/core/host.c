@@ -14,6 +14,7 @@
  *   host.seed(n)              of random_u64
  *   host.arena_check(seed, steps)     see arena_check.c
  *   host.dma_moves(value)     see dma_model.c
+ *   host.read(path)           the text of a file
  */
 #include <dirent.h>
 #include <signal.h>
@@ -305,9 +306,16 @@ static int l_seed(lua_State *L)
     return 0;
 }
 
+static int l_read(lua_State *L)
+{
+    const char *path = luaL_checkstring(L, 1);
+    return push_file(L, path) ? 1 : luaL_error(L, "cannot read %s", path);
+}
+
 static const luaL_Reg host_functions[] = {
     {"pages", l_pages}, {"page_budget", l_page_budget}, {"tick_every", l_tick_every},
-    {"seed", l_seed}, {"arena_check", l_arena_check}, {"dma_moves", l_dma_moves}, {NULL, NULL},
+    {"seed", l_seed}, {"arena_check", l_arena_check}, {"dma_moves", l_dma_moves}, {"read", l_read},
+    {NULL, NULL},
 };
 
 /* --- what Lua's libraries do not reach (sandbox/hosted.h) and scripts need ------------------------ */
@@ -399,6 +407,7 @@ int main(int count, char **arguments)
         return 2;
     boot_cpu.lua_running = L;
     open_outside(L);
+    luaL_checkstack(L, count + 8, NULL);
     lua_pushcfunction(L, l_traceback);
     lua_pushcfunction(L, l_run);
     lua_pushstring(L, arguments[first]);
