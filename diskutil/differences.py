@@ -50,7 +50,7 @@ def changed_owners(one: Image, other: Image) -> list[tuple[int, str]]:
     changed = changed_ids(one.store, other.store)
     found: dict[int, str] = {}
     for image in (other, one):
-        places = _Places(image, changed)
+        places = Places(image, changed)
         for identity in places.owners:
             if all(state.store.pointer(identity) is not None or identity == C.ROOT_ID
                    for state in (one, other)):
