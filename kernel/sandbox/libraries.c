@@ -14,6 +14,7 @@
 #include "../lua_bindings.h"
 #include "../process_state.h"
 #include "../random.h"
+#include "functions.h"
 #include "hosted.h"
 #include "lauxlib.h"
 #include "lualib.h"
@@ -190,11 +191,12 @@ static const luaL_Reg kernel_functions[] = {
     {NULL, NULL},
 };
 
-/* kernel.raw: getmetatable, setmetatable, getinfo of the debug library, for the object store's client;
- * the runtime hands them to trusted modules only. */
+/* kernel.raw: parts of the debug library and functions.h, for the object store's client and for functions
+ * that travel; the runtime hands them to trusted modules only. */
 static void add_raw(lua_State *L)
 {
-    static const char *const names[] = {"getmetatable", "setmetatable", "getinfo", NULL};
+    static const char *const names[] = {"getmetatable", "setmetatable", "getinfo", "getupvalue",
+                                        "setupvalue", "upvalueid", "upvaluejoin", NULL};
     lua_newtable(L);
     lua_pushcfunction(L, luaopen_debug);
     lua_call(L, 0, 1);
@@ -203,6 +205,7 @@ static void add_raw(lua_State *L)
         lua_setfield(L, -3, *name);
     }
     lua_pop(L, 1);
+    functions_open(L);
     lua_setfield(L, -2, "raw");
 }
 

@@ -33,7 +33,7 @@ class Attempt:
     held: str = r"^finished held"
     without: str = ESCAPED
     ports: bool = False  # needs a port range: on the host only
-    block: bool = False  # gets a block of 64 bytes in grants.block
+    block: bool = False  # gets a block of 64 bytes in parameters.block
     memory: int | None = None
     seconds: float | None = None
     kill_after: float | None = None
@@ -297,7 +297,7 @@ BLOCKS = [
 def port(name: str, call: str, guard: str, held: str, without: str = r"escaped") -> Attempt:
     """A call on `p`, a range of four ports."""
     return Attempt(
-        f"port {name}", f"local p, b = grants.ports, system.memory(64) return raises(function() return {call} end)",
+        f"port {name}", f"local p, b = parameters.ports, system.memory(64) return raises(function() return {call} end)",
         Off(guard), held, without, ports=True,
     )  # fmt: skip
 
@@ -400,7 +400,7 @@ SYSTEM = [
     ),
     Attempt(
         "child with privileges",
-        """local child = system.spawn{source = "local system = require 'system' return system.register('x') or system.power('off')"
+        """local child = system.spawn{source = "local system = require 'system' return system.register('store') or system.power('off')"
           .. " or system.listen(1)", service = true, trusted = true, module = "services.shell", operator = true,
           privileges = {power = true, interrupt = true, unsafe = true}, lines = {[1] = true}, essential = true,
           memory = 1 << 20}
