@@ -25,6 +25,7 @@ local function source_of(chunk)
   if chunk == name:gsub("^[=@]", "") then return source end
 end
 
+trust.keep_text(name, source)
 local main_chunk <const>, syntax_error <const> = load(source, name, "t")
 if not main_chunk then return fail(errors.traceback(errors.report(syntax_error), source_of)) end
 

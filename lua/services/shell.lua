@@ -78,9 +78,11 @@ local function banner_facts(objects, problem)
 end
 
 local environment <const> = new_environment()
+trust.adopt(environment)
 local objects <const>, problem <const> = open_objects(environment)
 
 session.run {
   console = console, environment = environment, objects = objects, system = system,
   banner = banner_facts(objects, problem), evaluate = system.evaluate, asks_width = true,
+  keep_source = function(name, text) trust.keep_text("=" .. name, text) end,
 }
