@@ -133,7 +133,8 @@ static void window_attach(struct block *block, struct block_memory *memory, size
     preempt_enable();
 }
 
-/* Memory for a window: new, below `limit`, or (pages == 0) what is not ours, at `bytes`. */
+/* Memory for a window: new, below `limit`, or (pages == 0) what is not ours, at `bytes`. New memory is
+ * zeroed with pre-emption on, since it may be large: nobody can read it before this returns. */
 static bool memory_attach(struct block *block, uint8_t *bytes, size_t size_bytes, size_t pages,
                           uintptr_t limit)
 {
@@ -144,7 +145,7 @@ static bool memory_attach(struct block *block, uint8_t *bytes, size_t size_bytes
     if (memory)
         object_hold(&memory->object);   /* by its windows */
     if (made && pages > 0) {
-        bytes = limit == ANYWHERE ? page_alloc(pages) : page_alloc_below(pages, limit);
+        bytes = limit == ANYWHERE ? page_alloc_raw(pages) : page_alloc_below(pages, limit);
         made = bytes != NULL;
     }
     if (made) {
@@ -155,6 +156,8 @@ static bool memory_attach(struct block *block, uint8_t *bytes, size_t size_bytes
         object_destroy(&memory->object);
     }
     preempt_enable();
+    if (made)
+        memset(bytes, 0, pages * PAGE_SIZE);
     return made;
 }
 
@@ -327,9 +330,10 @@ static int l_block_compare(lua_State *L)
 /* b:find(bytes [, from [, to]]) → offset of the first occurrence within [from, to) | nil */
 static int l_block_find(lua_State *L)
 {
-    struct block *block = block_check(L, 1);
     size_t length;
+    /* First: a number becomes a string, and that may run a finalizer which frees the block. */
     const char *wanted = luaL_checklstring(L, 2, &length);
+    struct block *block = block_check(L, 1);
     lua_Integer from = luaL_optinteger(L, 3, 0);
     lua_Integer to = luaL_optinteger(L, 4, (lua_Integer)block->size_bytes);
     const uint8_t *start = range_check(L, block, 1, 0, 0);

@@ -4,7 +4,7 @@
  * length in its first page, its length again in the last word of its last page, so that the run
  * before and the run after a freed one are found and joined at once. Free runs hang in lists by
  * size class (powers of two, each in 16 steps); two levels of bits find the first list that fits.
- * Both calls cost O(1) plus the pages they zero or mark.
+ * Both calls cost O(1) plus the pages they mark, or zero.
  *
  * Small runs are cut from the end of a free run and large ones from its start, so that small ones
  * do not scatter over the room into which a large one may want to grow.
@@ -214,13 +214,21 @@ static void run_give(uint8_t *first, size_t pages)
     run_insert((struct free_run *)first, pages);
 }
 
-void *page_alloc(size_t pages)
+void *page_alloc_raw(size_t pages)
 {
     if (pages == 0 || pages > allocator.free_pages)
         return NULL;
     preempt_disable();
     struct free_run *run = run_find(pages);
     void *first = run != NULL ? run_take(run, pages, pages < SMALL_RUN_PAGES) : NULL;
+    preempt_enable();
+    return first;
+}
+
+void *page_alloc(size_t pages)
+{
+    preempt_disable();
+    void *first = page_alloc_raw(pages);
     if (first != NULL)
         memset(first, 0, pages * PAGE_SIZE);
     preempt_enable();
@@ -253,7 +261,7 @@ void page_free(void *run, size_t pages)
     preempt_enable();
 }
 
-bool page_extend(void *run, size_t old_pages, size_t new_pages)
+bool page_extend_raw(void *run, size_t old_pages, size_t new_pages)
 {
     uint8_t *after = (uint8_t *)run + old_pages * PAGE_SIZE;
     size_t added = new_pages - old_pages;
@@ -268,7 +276,6 @@ bool page_extend(void *run, size_t old_pages, size_t new_pages)
         if (!bits_flip(page_number(after), added, false))
             panic("pages", "free run %p of %zu pages holds a page in use", (void *)after, added);
         allocator.free_pages -= added;
-        memset(after, 0, added * PAGE_SIZE);
         fits = true;
     }
     preempt_enable();
