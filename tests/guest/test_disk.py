@@ -65,7 +65,7 @@ def test_a_large_commit_is_few_commands(tmp_path):
 
 
 def throttle(machine: guest.Guest, direction: str, bytes_a_second: int) -> None:
-    limits = {name: 0 for name in ("bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr")}
+    limits = dict.fromkeys(("bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"), 0)
     limits["bps_rd" if direction == "read" else "bps_wr"] = bytes_a_second
     machine.command("block_set_io_throttle", id="victim", **limits)
 
