@@ -70,7 +70,7 @@ def mkfs(
     size = _file_size(name, size_bytes)
     record = describe(size, label=label, uuid=uuid, segment_bytes=segment_bytes,
                       append_sectors=append_sectors, new_file=True)
-    _refuse_to_overwrite(name, force)
+    refuse_to_overwrite(name, force)
     if not dry_run:
         _make_file(name, size, record)
     return Created(name, 0, size, record)
@@ -196,7 +196,7 @@ def _file_size(name: str, size_bytes: int | None) -> int:
     raise UsageError(file=name, what="has no size yet", advice="say how large: -s 64M")
 
 
-def _refuse_to_overwrite(name: str, force: bool) -> None:
+def refuse_to_overwrite(name: str, force: bool) -> None:
     """NotEmpty unless there is no file, an empty one, a sparse one without data, or `force`."""
     try:
         status = Path(name).stat()
@@ -231,9 +231,8 @@ def _make_file(name: str, size_bytes: int, record: Record) -> None:
             superblock.write(device, record)
         finally:
             device.close()
-        Path(temporary).replace(target)
+        rename_into_place(temporary, target)
         temporary = ""
-        _flush_directory(target.parent)
     except OSError as error:
         raise DeviceError(file=name, what=f"cannot be made ({error.strerror})") from error
     finally:
@@ -247,6 +246,13 @@ def _mode(target: Path) -> int:
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask
+
+
+def rename_into_place(temporary: str, target: str | os.PathLike[str]) -> None:
+    """A finished, flushed file takes its place, durably."""
+    place = Path(target).resolve()
+    Path(temporary).replace(place)
+    _flush_directory(place.parent)
 
 
 def _flush_directory(directory: Path) -> None:

@@ -283,6 +283,13 @@ class BadInput(KhorosError):
     code = "invalid"
 
 
+class BisectionFailed(KhorosError):
+    """the test does not tell: {what}"""
+
+    exit_code = 10
+    code = "invalid"
+
+
 def exit_codes() -> list[tuple[int, str, str]]:
     """Rows (exit code, code, message) of every error class, for the documented table."""
     rows = []
