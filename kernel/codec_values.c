@@ -1,0 +1,87 @@
+/* Values and their names on the way into a payload; see codec_encoder.h. */
+#include "codec_encoder.h"
+
+#include "lauxlib.h"
+
+bool codec_push_name(struct codec_encoder *encoder, int index, int key)
+{
+    lua_State *L = encoder->L;
+    lua_pushvalue(L, index);
+    if (lua_gettable(L, encoder->names) == LUA_TNIL && lua_toboolean(L, encoder->miss)) {
+        lua_pop(L, 1);
+        lua_pushvalue(L, encoder->miss);
+        lua_pushvalue(L, index);
+        if (key == NO_KEY)
+            lua_pushnil(L);
+        else
+            lua_pushvalue(L, key);
+        lua_call(L, 2, 1);
+    }
+    if (!lua_isnil(L, -1))
+        return true;
+    lua_pop(L, 1);
+    return false;
+}
+
+lua_Integer codec_id_on_top(lua_State *L)
+{
+    int is_integer;
+    lua_Integer id = lua_tointegerx(L, -1, &is_integer);
+    if (!is_integer || id < 0)
+        luaL_error(L, "a name is an id or a text");
+    return id;
+}
+
+void codec_write_name(struct codec_encoder *encoder)
+{
+    lua_State *L = encoder->L;
+    if (lua_type(L, -1) == LUA_TSTRING) {
+        size_t length;
+        const char *name = lua_tolstring(L, -1, &length);
+        codec_write_permanent(&encoder->output, name, length);
+    } else {
+        codec_write_reference(&encoder->output, codec_id_on_top(L));
+    }
+    lua_pop(L, 1);
+}
+
+bool codec_write_value(struct codec_encoder *encoder, int index, int key)
+{
+    lua_State *L = encoder->L;
+    switch (lua_type(L, index)) {
+    case LUA_TSTRING: {
+        size_t length;
+        const char *text = lua_tolstring(L, index, &length);
+        codec_write_string(&encoder->output, text, length);
+        return true;
+    }
+    case LUA_TNUMBER:
+        if (lua_isinteger(L, index))
+            codec_write_integer(&encoder->output, lua_tointeger(L, index));
+        else
+            codec_write_float(&encoder->output, lua_tonumber(L, index));
+        return true;
+    case LUA_TBOOLEAN:
+        codec_write_boolean(&encoder->output, lua_toboolean(L, index));
+        return true;
+    case LUA_TNIL:
+        return false;
+    default:
+        if (!codec_push_name(encoder, index, key))
+            return false;
+        codec_write_name(encoder);
+        return true;
+    }
+}
+
+bool codec_refuse_value(lua_State *L, int key, int value, const char *role)
+{
+    lua_pushnil(L);
+    if (key == NO_KEY)
+        lua_pushnil(L);
+    else
+        lua_pushvalue(L, key);
+    lua_pushvalue(L, value);
+    lua_pushstring(L, role);
+    return false;
+}
