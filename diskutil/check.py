@@ -16,15 +16,14 @@ from typing import NamedTuple
 
 from khoros.formats import constants as C
 
-from . import codec, entries, frames, replay, scan
+from . import composites, entries, frames, kinds, replay, scan
 from .errors import KhorosError, ObjectError
+from .graph import Marks
 from .index import Index, Slot
 from .reader import Store
 from .records import Pointer, Record
 from .segments import parse as parse_segment
 
-# Ids up to this are marked in a bitmap; a store with larger ones uses a set.
-_BITMAP_IDS = 1 << 27
 Progress = Callable[[str, int, int], None]
 
 
@@ -61,30 +60,6 @@ class Report(NamedTuple):
         return sum(finding.error for finding in self.findings)
 
 
-class _Marks:
-    """A set of object ids, dense ones cheaply."""
-
-    def __init__(self, next_id: int) -> None:
-        self._bits = bytearray(next_id // 8 + 1) if next_id <= _BITMAP_IDS else None
-        self._ids: set[int] = set()
-
-    def add(self, identity: int) -> bool:
-        """Whether it was new."""
-        if self._bits is None or identity >= 8 * len(self._bits):
-            before = len(self._ids)
-            self._ids.add(identity)
-            return len(self._ids) > before
-        at, bit = identity >> 3, 1 << (identity & 7)
-        new = not self._bits[at] & bit
-        self._bits[at] |= bit
-        return new
-
-    def __contains__(self, identity: int) -> bool:
-        if self._bits is None or identity >= 8 * len(self._bits):
-            return identity in self._ids
-        return bool(self._bits[identity >> 3] & 1 << (identity & 7))
-
-
 class Check:
     """One check of a mounted store. `run` gives the report; `progress(stage, done, total)` is called now and then."""
 
@@ -92,6 +67,7 @@ class Check:
         self._store = store
         self._progress = progress or (lambda stage, done, total: None)
         self._findings: list[Finding] = []
+        self._composites: list[int] = []
         self._frames = self._pages = self._objects = self._bytes = self._unreachable = 0
 
     def run(self) -> Report:
@@ -287,7 +263,7 @@ class Check:
     def _check_objects(self) -> None:
         """Every object: entry, canonical value, references; then what the root reaches."""
         store = self._store
-        exists = _Marks(store.next_id)
+        exists = Marks(store.next_id)
         ids, starts, targets = array("q"), array("q"), array("q")
         for identity, pointer in self._object_pointers():
             self._objects += 1
@@ -300,6 +276,7 @@ class Check:
             starts.append(len(targets))
             targets.extend(self._check_object(identity, pointer))
         starts.append(len(targets))
+        self._check_composites()
         if self._objects and C.ROOT_ID not in exists:
             self._error("there are objects and no root (object 1)")
         self._check_references(exists, ids, starts, targets)
@@ -308,18 +285,36 @@ class Check:
         try:
             stored = self._store.read_at(identity, pointer)
             self._bytes += entries.size(pointer.payload_bytes)
-            if stored.kind == C.KIND_TABLE:
-                return codec.references(codec.decode_table(stored.payload))
+            found = kinds.references(stored.kind, stored.payload)
+            if stored.kind in composites.KINDS:
+                self._composites.append(identity)
+            return found
         except KhorosError as error:
             if not isinstance(error, ObjectError):
                 error.offset = self._store.device.base + pointer.offset
             self._bad(error, "" if isinstance(error, ObjectError) else f"object {identity}")
         return []
 
-    def _check_references(self, exists: _Marks, ids: array[int], starts: array[int],
+    def _check_composites(self) -> None:
+        """What is made of several objects holds together, and no node is part of two."""
+        owners: dict[int, int] = {}
+        for number, identity in enumerate(self._composites):
+            if not number & 1023:
+                self._progress("trees and functions", number, len(self._composites))
+            try:
+                nodes = composites.check(self._store, identity)
+            except KhorosError as error:
+                self._bad(error, f"object {identity}")
+                continue
+            for node in nodes:
+                other = owners.setdefault(node, identity)
+                if other != identity:
+                    self._error(f"object {node} is a part of object {other} and of object {identity}")
+
+    def _check_references(self, exists: Marks, ids: array[int], starts: array[int],
                           targets: array[int]) -> None:
         place = {identity: number for number, identity in enumerate(ids)}
-        reached, pending = _Marks(self._store.next_id), [C.ROOT_ID]
+        reached, pending = Marks(self._store.next_id), [C.ROOT_ID]
         reached.add(C.ROOT_ID)
         count = 0
         while pending:

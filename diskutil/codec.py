@@ -3,7 +3,9 @@
 Promise: `decode_table` accepts exactly the canonical form (so `encode_table(decode_table(b)) == b`, and equal contents
 give equal bytes) and raises ValueFormatError with the byte offset otherwise. Nothing nests, so there is no depth; no
 length is believed before it is compared with the bytes that are there, so work and memory are linear in the payload.
-Strings are `str` when valid UTF-8, else `bytes`; other objects appear as `Reference`.
+Strings are `str` when valid UTF-8, else `bytes`; other objects appear as `Reference`, functions as
+`FunctionReference`, strings that are objects of their own as `LongString`. What the other kinds of objects hold is in
+kinds.py, which is built from the parts here.
 """
 
 from __future__ import annotations
@@ -15,7 +17,15 @@ from typing import Any, NoReturn
 from khoros.formats import constants as C
 
 from .errors import CannotStore, ValueFormatError
-from .values import Contents, Permanent, Reference, key_order, normal_key
+from .values import (
+    Contents,
+    FunctionReference,
+    LongString,
+    Permanent,
+    Reference,
+    key_order,
+    normal_key,
+)
 
 EMPTY_TABLE = b"\x90\x80"
 
@@ -36,15 +46,26 @@ _INTEGER_LIMITS = [(C.PACKED_I8, 1 << 7), (C.PACKED_I16, 1 << 15), (C.PACKED_I32
 def encode_table(array: list[Any], pairs: Iterable[tuple[Any, Any]],
                  metatable: Reference | Permanent | None = None) -> bytes:
     """The payload of a table. Keys need not be in order; CannotStore for what no table can hold."""
-    parts: list[bytes] = []
-    _encode_array(array, parts)
-    ordered = sorted(pairs, key=lambda pair: key_order(pair[0]))
-    parts.append(head(len(ordered), "map"))
-    for key, value in ordered:
-        _encode(normal_key(key), parts)
-        _encode(value, parts)
+    parts = [encode_array(array), encode_map(pairs)]
     if metatable is not None:
         _encode(metatable, parts)
+    return b"".join(parts)
+
+
+def encode_array(array: list[Any]) -> bytes:
+    """An array part, or a piece of one."""
+    parts: list[bytes] = []
+    _encode_array(array, parts)
+    return b"".join(parts)
+
+
+def encode_map(pairs: Iterable[tuple[Any, Any]]) -> bytes:
+    """A map part, or a piece of one; the pairs need not be in order."""
+    ordered = sorted(pairs, key=lambda pair: key_order(pair[0]))
+    parts = [head(len(ordered), "map")]
+    for key, value in ordered:
+        _encode(normal_key(key), parts)
+        _encode_value(value, parts)
     return b"".join(parts)
 
 
@@ -69,7 +90,18 @@ def _encode_array(array: list[Any], parts: list[bytes]) -> None:
         return
     parts.append(head(len(array), "array"))
     for value in array:
-        _encode(value, parts)
+        _encode_value(value, parts)
+
+
+def _encode_value(value: Any, parts: list[bytes]) -> None:
+    if isinstance(value, str | bytes) and string_bytes(value) > C.CHUNK_BYTES:
+        raise CannotStore(path="value", what="a string of that length is an object of its own")
+    _encode(value, parts)
+
+
+def string_bytes(value: str | bytes) -> int:
+    """How many bytes Lua sees in a string."""
+    return len(value) if isinstance(value, bytes) or value.isascii() else len(value.encode("utf-8"))
 
 
 def _pack_numbers(array: list[Any]) -> bytes | None:
@@ -104,7 +136,11 @@ def _encode(value: Any, parts: list[bytes]) -> None:
     elif kind is bytes:
         _encode_bytes(value, parts)
     elif kind is Reference:
-        parts.append(_reference(value.id))
+        parts.append(_identity(C.EXT_REFERENCE, value.id))
+    elif kind is FunctionReference:
+        parts.append(_identity(C.EXT_FUNCTION, value.id))
+    elif kind is LongString:
+        parts.append(_identity(C.EXT_STRING, value.id))
     elif kind is Permanent:
         parts.append(_extension(C.EXT_PERMANENT, value.name.encode("utf-8")))
     else:
@@ -150,10 +186,10 @@ def _integer(value: int) -> bytes:
     raise CannotStore(path="value", what=f"the integer {value} is larger than 64 bits")
 
 
-def _reference(identity: int) -> bytes:
+def _identity(kind: int, identity: int) -> bytes:
     for size in (1, 2, 4, 8):
         if identity < 1 << (8 * size):
-            return _extension(C.EXT_REFERENCE, identity.to_bytes(size, "big"))
+            return _extension(kind, identity.to_bytes(size, "big"))
     raise CannotStore(path="value", what=f"object id {identity} is too large")
 
 
@@ -172,13 +208,13 @@ def _extension(kind: int, data: bytes) -> bytes:
 
 def decode_table(data: bytes) -> Contents:
     """What a table's payload holds. ValueFormatError unless it is canonical to the last byte."""
-    array, at = _decode_array(data)
-    pairs, at = _decode_map(data, at, len(array) + 1)
+    array, at = decode_array(data)
+    pairs, at = decode_map(data, at, len(array) + 1)
     metatable = None
     if at < len(data):
         start = at
         metatable, at = _decode(data, at)
-        if not isinstance(metatable, Reference | Permanent):
+        if type(metatable) is not Reference and type(metatable) is not Permanent:
             _bad(start, "the metatable", "a reference or a permanent", type(metatable).__name__)
     if at != len(data):
         _bad(at, "bytes after the table", "the end", f"{len(data) - at} more bytes")
@@ -187,15 +223,15 @@ def decode_table(data: bytes) -> Contents:
 
 def references(contents: Contents) -> list[int]:
     """The ids that a table's contents mention, in order, with repetitions."""
-    found = [value.id for value in contents.array if type(value) is Reference]
-    for key, value in contents.pairs:
-        if type(key) is Reference:
-            found.append(key.id)
-        if type(value) is Reference:
-            found.append(value.id)
-    if type(contents.metatable) is Reference:
-        found.append(contents.metatable.id)
-    return found
+    found = ids_of(contents.array)
+    for pair in contents.pairs:
+        found += ids_of(pair)
+    return found + ids_of([contents.metatable])
+
+
+def ids_of(values: Iterable[Any]) -> list[int]:
+    """The ids of the objects among some decoded values."""
+    return [value.id for value in values if isinstance(value, Reference | LongString)]
 
 
 def is_packed(array: list[Any]) -> bool:
@@ -207,8 +243,8 @@ def spans(data: bytes) -> list[tuple[int, int]]:
     """(start, end) of what a canonical payload consists of: the array part's head (all of a packed one), each value,
     the map part's head, each key and each value, the metatable.
     """
-    array, after = _decode_array(data)
-    pairs, end = _decode_map(data, after, len(array) + 1)
+    array, after = decode_array(data)
+    pairs, end = decode_map(data, after, len(array) + 1)
     packed = is_packed(array)
     counts = [0 if packed else len(array), 2 * len(pairs)]
     rows: list[tuple[int, int]] = []
@@ -257,16 +293,12 @@ def _length(data: bytes, at: int, size: int, least: int) -> tuple[int, int]:
     return length, at + 1 + size
 
 
-def _decode_array(data: bytes) -> tuple[list[Any], int]:
+def decode_array(data: bytes) -> tuple[list[Any], int]:
+    """The array part, or piece of one, that `data` begins with, and where it ends."""
     code = _byte(data, 0)
-    if 0x90 <= code <= 0x9F:
-        count, at = code & 15, 1
-    elif code == 0xDC:
-        count, at = _length(data, 0, 2, 16)
-    elif code == 0xDD:
-        count, at = _length(data, 0, 4, 1 << 16)
-    else:
+    if code != 0xDC and code != 0xDD and not 0x90 <= code <= 0x9F:
         return _decode_packed(data)
+    count, at = decode_count(data, 0)
     array, at = _decode_many(data, at, count)
     if count >= C.PACKED_MIN:
         kind = type(array[0])
@@ -275,14 +307,36 @@ def _decode_array(data: bytes) -> tuple[list[Any], int]:
     return array, at
 
 
+def decode_count(data: bytes, at: int) -> tuple[int, int]:
+    """How many elements the array at `at` has (not a packed one), and where they begin."""
+    code = _byte(data, at)
+    if 0x90 <= code <= 0x9F:
+        return code & 15, at + 1
+    if code == 0xDC:
+        return _length(data, at, 2, 16)
+    if code == 0xDD:
+        return _length(data, at, 4, 1 << 16)
+    _bad(at, "not an array", "an array", f"{code:#04x}")
+
+
 def _decode_many(data: bytes, at: int, count: int) -> tuple[list[Any], int]:
     if count > len(data) - at:
         _bad(at, "the array ends early", f"{count} values", f"{len(data) - at} bytes")
     values = []
     for _ in range(count):
-        value, at = _decode(data, at)
+        value, at = decode_value(data, at)
         values.append(value)
     return values, at
+
+
+def decode_value(data: bytes, at: int) -> tuple[Any, int]:
+    """The value at `at`, as an array part, a map part or a cell holds it, and where it ends."""
+    value, end = _decode(data, at)
+    if end - at > C.CHUNK_BYTES and isinstance(value, str | bytes) and (
+        string_bytes(value) > C.CHUNK_BYTES
+    ):
+        _bad(at, "a long string in a value", "an object of its own", f"{end - at} bytes")
+    return value, end
 
 
 def _decode_packed(data: bytes) -> tuple[list[Any], int]:
@@ -299,7 +353,8 @@ def _decode_packed(data: bytes) -> tuple[list[Any], int]:
     return array, at
 
 
-def _decode_map(data: bytes, at: int, forbidden: int) -> tuple[list[tuple[Any, Any]], int]:
+def decode_map(data: bytes, at: int, forbidden: int) -> tuple[list[tuple[Any, Any]], int]:
+    """The map part, or piece of one, at `at`, and where it ends. No integer key from 1 to `forbidden` may be in it."""
     code = _byte(data, at)
     if 0x80 <= code <= 0x8F:
         count, at = code & 15, at + 1
@@ -320,12 +375,14 @@ def _decode_map(data: bytes, at: int, forbidden: int) -> tuple[list[tuple[Any, A
         if before is not None and not before < order:
             _bad(start, "keys out of order", "a larger key", repr(key)[:40])
         before = order
-        value, at = _decode(data, at)
+        value, at = decode_value(data, at)
         pairs.append((key, value))
     return pairs, at
 
 
 def _checked_order(key: Any, start: int, forbidden: int) -> tuple[int, Any]:
+    if type(key) is LongString:
+        _bad(start, "a string key", "the string in full", "the reference of a long string")
     if type(key) is float and (key != key or type(normal_key(key)) is int):
         _bad(start, "a float key", "no NaN and no integer's value", key)
     if type(key) is int and 1 <= key <= forbidden:
@@ -427,13 +484,19 @@ def _decode_extension(data: bytes, at: int) -> tuple[int, bytes, int]:
     return kind, _take(data, start + 1, length), start + 1 + length
 
 
-def _decode_object(data: bytes, at: int) -> tuple[Reference | Permanent, int]:
+_REFERENCES: dict[int, type[Reference] | type[LongString]] = {
+    C.EXT_REFERENCE: Reference, C.EXT_STRING: LongString, C.EXT_FUNCTION: FunctionReference,
+}
+
+
+def _decode_object(data: bytes, at: int) -> tuple[Reference | LongString | Permanent, int]:
     kind, body, end = _decode_extension(data, at)
-    if kind == C.EXT_REFERENCE:
+    reference = _REFERENCES.get(kind)
+    if reference is not None:
         identity = int.from_bytes(body, "big")
-        if not 1 <= identity <= C.ID_MASK or _reference(identity) != data[at:end]:
+        if not 1 <= identity <= C.ID_MASK or _identity(kind, identity) != data[at:end]:
             _bad(at, "a reference", "an object id in the fewest bytes", body[:16].hex())
-        return Reference(identity), end
+        return reference(identity), end
     if kind == C.EXT_PERMANENT:
         try:
             return Permanent(body.decode("utf-8")), end

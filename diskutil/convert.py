@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import paths
 from .errors import CannotExport, CannotStore
+from .ordered import LuaMap
 from .values import (
     INTEGER_MAX,
     INTEGER_MIN,
@@ -31,7 +32,7 @@ _SCALARS = (bool, int, float, str, bytes)
 
 def scalar(value: Any, path: str) -> Any:
     """A value that is no container, as Lua keeps it. CannotStore by path for what the store has not."""
-    if isinstance(value, bool | float | LuaObject | Permanent | Reference):
+    if isinstance(value, bool | float | LuaObject | LuaMap | Permanent | Reference):
         return value
     if isinstance(value, int):
         if INTEGER_MIN <= value <= INTEGER_MAX:
@@ -61,6 +62,9 @@ class _Filling:
         self._work: list[tuple[LuaTable, Any, str]] = []
 
     def value(self, value: Any, path: str) -> Any:
+        if isinstance(value, LuaMap):
+            ours = self._session is None or value._session in (None, self._session)
+            return value if ours else LuaMap(value)
         if isinstance(value, LuaTable):
             return self._table(value, path)
         if isinstance(value, Mapping) or (
@@ -71,7 +75,10 @@ class _Filling:
         return scalar(value, path)
 
     def _table(self, source: Any, path: str) -> LuaTable:
-        if isinstance(source, LuaTable) and source._session in (None, self._session):
+        # An unbound table may hold tables of the image that it will be put into.
+        if isinstance(source, LuaTable) and (
+            self._session is None or source._session in (None, self._session)
+        ):
             return source
         found = self._tables.get(id(source))
         if found is None:

@@ -17,17 +17,37 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from khoros.formats import constants as C
 
-from . import codec, paths, reader, superblock
-from .errors import CannotStore, KhorosError, NotFound, ObjectError, ReadOnly, UsageError
-from .values import Contents, LuaObject, LuaTable, Permanent, Reference
-from .writer import Committed, Item, Writer
+from . import codec, entries, garbage, history, paths, reader, superblock, trees
+from .errors import (
+    KhorosError,
+    NoSuchTransaction,
+    NotFound,
+    ObjectError,
+    ReadOnly,
+    UsageError,
+    ValueFormatError,
+)
+from .functions import LuaFunction
+from .ordered import LuaMap
+from .saving import Saving
+from .values import (
+    Contents,
+    FunctionReference,
+    LongString,
+    LuaObject,
+    LuaTable,
+    Permanent,
+    Reference,
+)
+from .writer import Committed, Writer
 
+T = TypeVar("T")
 _MODES = ("r", "r+")
 
 
@@ -48,49 +68,83 @@ class Session:
     def __init__(self, store: reader.Store, writable: bool) -> None:
         self.store = store
         self._writable = writable
-        self._known: weakref.WeakValueDictionary[int, LuaTable | LuaObject] = (
+        self._known: weakref.WeakValueDictionary[int, LuaTable | LuaMap | LuaObject] = (
             weakref.WeakValueDictionary())
-        self._changed: dict[int, LuaTable] = {}
+        self._changed: dict[int, LuaTable | LuaMap] = {}
 
     def contents(self, identity: int) -> Contents:
         """What the table with that id holds, from disk."""
         stored = self.store.read(identity)
-        if stored.kind != C.KIND_TABLE:
-            raise ObjectError(file=self.store.device.name, id=identity, what="not a table",
-                              expected=f"kind {C.KIND_TABLE}", found=f"kind {stored.kind}")
+        if stored.kind == C.KIND_TABLE:
+            return self.decoded(stored, codec.decode_table)
+        if stored.kind == C.KIND_TREE:
+            found = trees.Tree(self.store, stored).contents
+            if found is not None:
+                return found
+        raise ObjectError(file=self.store.device.name, id=identity, what="not a table",
+                          expected="a table", found=entries.kind_name(stored.kind))
+
+    def string(self, identity: int) -> str | bytes:
+        """The long string that is the object with that id."""
+        found = trees.Tree(self.store, self.store.node(identity, C.KIND_TREE)).text
+        if found is None:
+            raise ObjectError(file=self.store.device.name, id=identity, what="not a string",
+                              expected="a string", found="a table")
+        return found
+
+    def decoded(self, stored: reader.StoredObject, decode: Callable[[bytes], T]) -> T:
+        """What an object's payload holds. ObjectError that names the object when it is not canonical."""
         try:
-            return codec.decode_table(stored.payload)
-        except KhorosError as error:
+            return decode(stored.payload)
+        except ValueFormatError as error:
             raise ObjectError(
-                file=self.store.device.name, id=identity,
+                file=self.store.device.name, id=stored.id,
                 offset=self.store.device.base + stored.pointer.offset,
                 what=str(error)) from error
 
-    def resolve(self, reference: Reference) -> LuaTable | LuaObject:
+    def outer(self, value: Any) -> Any:
+        """A value as people hold it: objects instead of references, long strings in full."""
+        if isinstance(value, Reference):
+            found = self.resolve(value)
+            if isinstance(found, LuaFunction) != isinstance(value, FunctionReference):
+                raise ObjectError(file=self.store.device.name, id=value.id, what="kind of what is referred to",
+                                  expected="a function" if isinstance(value, FunctionReference) else "no function",
+                                  found=type(found).__name__)
+            return found
+        return self.string(value.id) if isinstance(value, LongString) else value
+
+    def resolve(self, reference: Reference) -> LuaTable | LuaMap | LuaObject:
         """The one Python object that stands for an object of the store."""
-        known = self._known.get(reference.id)
-        if known is not None:
-            return known
-        found: LuaTable | LuaObject
-        pointer = self.store.pointer(reference.id)
-        if pointer is None and reference.id != C.ROOT_ID:
-            raise ObjectError(file=self.store.device.name, id=reference.id,
-                              what="it is referred to and does not exist")
-        if pointer is None or pointer.kind == C.KIND_TABLE:
-            found = LuaTable.stored(self, reference.id)
-        else:
-            stored = self.store.read(reference.id)
-            found = LuaObject(stored.id, stored.kind, stored.payload, self)
-        self._known[reference.id] = found
+        found = self._known.get(reference.id)
+        if found is None:
+            found = self._known[reference.id] = self._object(reference.id)
         return found
 
-    def changed(self, table: LuaTable) -> None:
+    def _object(self, identity: int) -> LuaTable | LuaMap | LuaObject:
+        pointer = self.store.pointer(identity)
+        if pointer is None and identity != C.ROOT_ID:
+            raise ObjectError(file=self.store.device.name, id=identity,
+                              what="it is referred to and does not exist")
+        if pointer is None or pointer.kind in (C.KIND_TABLE, C.KIND_TREE):
+            return LuaTable.stored(self, identity)
+        if pointer.kind == C.KIND_MAP:
+            return LuaMap.stored(self, identity)
+        stored = self.store.read(identity)
+        if stored.kind == C.KIND_FUNCTION:
+            return LuaFunction(stored, self)
+        return LuaObject(stored.id, stored.kind, stored.payload, self)
+
+    def changed(self, table: LuaTable | LuaMap) -> None:
         """A table is about to change. ReadOnly where that is not allowed."""
         if not self._writable:
             raise ReadOnly(file=self.store.device.name, what="the image was opened for reading",
                            advice='open it with mode "r+"')
         assert table.id is not None
         self._changed[table.id] = table
+
+    def held_ids(self) -> list[int]:
+        """Ids of the stored objects that Python holds."""
+        return [identity for identity in list(self._known) if self.store.pointer(identity) is not None]
 
     @property
     def dirty(self) -> bool:
@@ -107,86 +161,27 @@ class Session:
 
     def commit(self, writer: Writer, message: str) -> Committed | None:
         """Write what changed as one transaction; None if nothing did. On an error nothing has changed."""
-        fresh = self._fresh()
         first = writer.next_id
-        ids = {id(table): first + number for number, table in enumerate(fresh)}
-        where = {id(table): path for table, path in fresh.items()}
-        items = [item for table in self._changed.values()
-                 if (item := self._item(table, ids, where)) is not None]
-        items += [item for table in fresh if (item := self._item(table, ids, where)) is not None]
-        if not items:
+        saving = Saving(self, first, self._changed.values())
+        if not saving.items:
             self._changed.clear()
             return None
-        writer.allocate(len(fresh))
+        count = saving.next_id - first
+        if count:
+            writer.allocate(count)
         try:
-            done = writer.commit(items, message)
+            done = writer.commit(saving.items, message)
         except KhorosError:
-            if writer.next_id == first + len(fresh):
+            if writer.next_id == saving.next_id:
                 writer.next_id = first
             raise
-        for table in fresh:
-            table.id, table._session = ids[id(table)], self
-            self._known[table.id] = table
         self._changed.clear()
+        for value, identity in saving.fresh.values():
+            value._stored_as(self, identity)
+            self._known[identity] = value
+        for value in saving.unload:
+            value._unload()
         return done
-
-    def _fresh(self) -> dict[LuaTable, str]:
-        """Tables that the changed ones reach and the store does not have yet, depth first, with their paths."""
-        found: dict[LuaTable, str] = {}
-        for changed in self._changed.values():
-            pending = list(_children(changed, self._path(changed)))[::-1]
-            while pending:
-                table, path = pending.pop()
-                if table._session is self or table in found:
-                    continue
-                if table._session is not None:
-                    raise CannotStore(path=path, what="a table of another image",
-                                      advice="assign a copy")
-                found[table] = path
-                pending += list(_children(table, path))[::-1]
-        return found
-
-    def _path(self, table: LuaTable) -> str:
-        return paths.ROOT if table.id == C.ROOT_ID else f"object {table.id}"
-
-    def _item(self, table: LuaTable, ids: dict[int, int], where: dict[int, str]) -> Item | None:
-        """The table's entry; None if its bytes are the ones on disk."""
-        array, pairs, metatable = table.raw()
-        path = where.get(id(table)) or self._path(table)
-        try:
-            payload = codec.encode_table(
-                [_stored_form(value, ids) for value in array],
-                [(_stored_form(key, ids), _stored_form(value, ids)) for key, value in pairs],
-                _stored_form(metatable, ids) if metatable is not None else None)
-        except CannotStore as error:
-            raise CannotStore(path=path, what=error.details.get("what", "")) from error
-        identity = table.id if table.id is not None else ids[id(table)]
-        if table.id is not None:
-            before = self.store.read(identity)
-            if before.payload == payload and before.pointer.kind:
-                return None
-        return Item(identity, C.KIND_TABLE, payload)
-
-
-def _children(table: LuaTable, path: str) -> Iterator[tuple[LuaTable, str]]:
-    array, pairs, metatable = table.raw()
-    for number, value in enumerate(array, 1):
-        if isinstance(value, LuaTable):
-            yield value, paths.text(path, number)
-    for key, value in pairs:
-        if isinstance(key, LuaTable):
-            yield key, f"a key of {path}"
-        if isinstance(value, LuaTable):
-            yield value, paths.text(path, key)
-    if isinstance(metatable, LuaTable):
-        yield metatable, f"metatable of {path}"
-
-
-def _stored_form(value: Any, ids: dict[int, int]) -> Any:
-    """A value as a payload holds it: tables and objects as references."""
-    if isinstance(value, LuaTable | LuaObject):
-        return Reference(value.id if value.id is not None else ids[id(value)])
-    return value
 
 
 class Image:
@@ -230,12 +225,16 @@ class Image:
         where = paths.ROOT
         for key in paths.parse(words):
             following = paths.text(where, key)
-            if not isinstance(value, LuaTable):
+            if not isinstance(value, LuaTable | LuaMap):
                 raise NotFound(file=self.path, name=following, advice=f"{where} is no table")
             if key not in value:
                 raise NotFound(file=self.path, name=following, advice=_near(value, key, where))
             value, where = value[key], following
         return value
+
+    def object(self, identity: int) -> LuaTable | LuaMap | LuaObject:
+        """The object with that id, wherever it is reachable from. ObjectError if there is none."""
+        return self._session.resolve(Reference(identity))
 
     @property
     def path(self) -> str:
@@ -264,6 +263,14 @@ class Image:
             yield Transaction(f"t{record.transaction}", record.transaction, record.time,
                               item.message, record.entry_count, record.content_bytes)
 
+    def at(self, transaction: int | str | Committed | Transaction) -> Image:
+        """The image as it was after a transaction (4, "t4", what `commit` or `history` gave) or a snapshot, by name.
+
+        Read-only; its tables are other objects than those of now. It reads from this image, so it ends with it. Raises
+        NoSuchTransaction, or NoLongerKept when the log of that time was given up for space.
+        """
+        return Image(history.at(self._store, transaction), "r")
+
     # -- writing ----------------------------------------------------------------------------------------------
 
     def commit(self, message: str = "") -> Committed | None:
@@ -271,10 +278,47 @@ class Image:
 
         CannotStore by path, NoSpace, UsageError: nothing was written. DeviceError: open the image again.
         """
+        return self._session.commit(self._writing(), message)
+
+    def undo(self, transaction: int | str | Committed | Transaction) -> Committed | None:
+        """Take one transaction back with a new one; None if nothing of it is left.
+
+        CannotUndo by path where it was changed again since, UsageError with uncommitted changes, NoLongerKept: nothing
+        was changed.
+        """
+        from .undoing import Undoing
+
+        number = history.number_of(transaction)
+        self._refuse_changes()
+        if not 1 <= number <= self.transaction:
+            raise NoSuchTransaction(file=self.path, name=f"t{number}",
+                                    advice=f"the newest is t{self.transaction}")
+        if not Undoing(self, self.at(number - 1), self.at(number)).run():
+            return None
+        try:
+            return self.commit(f"undo t{number}")
+        except KhorosError:
+            self.abort()
+            raise
+
+    def gc(self) -> tuple[int, int]:
+        """Delete what nothing refers to, neither the root nor what Python holds. Returns how many, and their bytes on disk.
+
+        UsageError with uncommitted changes; ObjectError when a reachable object cannot be read: then nothing is deleted.
+        """
+        writer = self._writing()
+        self._refuse_changes()
+        return garbage.collect(writer, self._session.held_ids())
+
+    def _refuse_changes(self) -> None:
+        if self.changed:
+            raise UsageError(what="there are uncommitted changes", advice="commit or abort them first")
+
+    def _writing(self) -> Writer:
         if self._writer is None:
             raise ReadOnly(file=self.path, what="the image was opened for reading",
                            advice='open it with mode "r+"')
-        return self._session.commit(self._writer, message)
+        return self._writer
 
     def abort(self) -> None:
         """Drop uncommitted changes: changed tables are again what is on disk."""
@@ -307,7 +351,7 @@ class Image:
         return f"<Image {self.path} at t{self.transaction}>"
 
 
-def _near(table: LuaTable, key: Any, where: str) -> str:
+def _near(table: LuaTable | LuaMap, key: Any, where: str) -> str:
     """What may have been meant: a digit is often an index, a name often misspelt."""
     import difflib
 
@@ -333,4 +377,5 @@ def open(path: str | os.PathLike[str], mode: str = "r") -> Image:
         raise
 
 
-__all__ = ["Committed", "Image", "LuaObject", "LuaTable", "Permanent", "Transaction", "open"]
+__all__ = ["Committed", "Image", "LuaFunction", "LuaMap", "LuaObject", "LuaTable", "Permanent",
+           "Transaction", "open"]

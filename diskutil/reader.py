@@ -204,6 +204,15 @@ class Store:
             raise NotFound(file=self.device.name, name=f"object {identity}")
         return self.read_at(identity, pointer)
 
+    def node(self, identity: int, kind: int) -> StoredObject:
+        """An object that another one refers to as one of that kind. ObjectError if it is not there or another."""
+        pointer = self.pointer(identity)
+        if pointer is None or pointer.kind != kind:
+            raise ObjectError(file=self.device.name, id=identity, what="its kind",
+                              expected=entries.kind_name(kind),
+                              found="no object" if pointer is None else entries.kind_name(pointer.kind))
+        return self.read_at(identity, pointer)
+
     def read_at(self, identity: int, pointer: Pointer) -> StoredObject:
         """An object through a pointer that was looked up before."""
         if pointer.kind not in entries.OBJECT_KINDS:
@@ -242,9 +251,10 @@ class Store:
 
     def history(self) -> Iterator[Transaction]:
         """User transactions, oldest first. One whose record is gone or bad raises when it is reached."""
+        covered = self.checkpoint.transaction if self.checkpoint is not None else 0
         for number, fields in self.transactions.items():
             pointer = Pointer.of(*fields)
-            if pointer is not None and number <= self.superblock.replay_transaction:
+            if pointer is not None and number <= covered:
                 yield self.transaction_at(number, pointer)
         for transaction in self.replayed.transactions:
             if transaction.record.commit_kind == C.COMMIT_USER:

@@ -3,7 +3,8 @@
 Promise: cycles and shared tables end (each table is written out once, later places name the first path), depth and
 length are limited where asked, and JSON is always valid JSON: bytes that are not UTF-8 become `{"$base64": …}`, tables
 that are neither list nor have only text keys `{"$pairs": [[key, value], …]}`, tables shown before `{"$ref": "path"}`,
-functions and other objects `{"$object": …}`, and numbers that JSON lacks `{"$float": "nan"}`.
+ordered maps `{"$map": [[key, value], …]}`,
+functions `{"$function": …}`, other objects `{"$object": …}`, and numbers that JSON lacks `{"$float": "nan"}`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ import json
 import math
 from typing import Any
 
-from . import paths
+from . import paths, sizes
 from .convert import shape
 from .entries import kind_name
+from .errors import one_line
+from .functions import LuaFunction
+from .ordered import LuaMap
 from .values import LuaObject, LuaTable, Permanent
 
 _PREVIEW = 60
@@ -29,7 +33,7 @@ class JsonForm:
 
     def __init__(self) -> None:
         self._paths: dict[int, str] = {}
-        self._work: list[tuple[LuaTable, Any, str]] = []
+        self._work: list[tuple[LuaTable | LuaMap, Any, str]] = []
 
     def convert(self, value: Any, path: str) -> Any:
         """The value and everything it reaches, each table once."""
@@ -40,17 +44,21 @@ class JsonForm:
         return result
 
     def _value(self, value: Any, path: str) -> Any:
-        if not isinstance(value, LuaTable):
+        if not isinstance(value, LuaTable | LuaMap):
             return scalar_json(value)
         first = self._paths.setdefault(value.identity, path)
         if first != path:
             return {"$ref": first}
-        kind = shape(value)
-        target: Any = [] if kind == "array" else {} if kind == "object" else {"$pairs": []}
+        kind = "map" if isinstance(value, LuaMap) else shape(value)
+        target: Any = {"array": [], "object": {}, "mixed": {"$pairs": []}, "map": {"$map": []}}[kind]
         self._work.append((value, target, path))
         return target
 
-    def _fill(self, table: LuaTable, target: Any, path: str) -> None:
+    def _fill(self, table: LuaTable | LuaMap, target: Any, path: str) -> None:
+        if isinstance(table, LuaMap):
+            target["$map"] = [[scalar_json(key), self._value(value, paths.text(path, key))]
+                              for key, value in table.items()]
+            return
         for key, value in table.items():
             inner = paths.text(path, key)
             form = self._value(value, inner)
@@ -72,6 +80,9 @@ def scalar_json(value: Any) -> Any:
         return {"$float": "nan" if value != value else "inf" if value > 0 else "-inf"}
     if isinstance(value, Permanent):
         return {"$permanent": value.name}
+    if isinstance(value, LuaFunction):
+        return {"$function": {"id": value.id, "chunk": scalar_json(value.chunk_name),
+                              "prototype": value.prototype, "text": scalar_json(value.text)}}
     if isinstance(value, LuaObject):
         return {"$object": {"id": value.id, "kind": kind_name(value.kind),
                             "base64": base64.b64encode(value.payload).decode("ascii")}}
@@ -105,6 +116,8 @@ def scalar_text(value: Any) -> str:
         return _float_text(value)
     if isinstance(value, Permanent):
         return f"<{value.name}>"
+    if isinstance(value, LuaFunction):
+        return f"<function {value.id}: {value.prototype} of {one_line(str(value.chunk_name), 40)}>"
     if isinstance(value, LuaObject):
         return f"<{kind_name(value.kind)} {value.id}>"
     return str(value)
@@ -127,7 +140,7 @@ class LuaForm:
 
     def lines(self, value: Any, path: str) -> list[str]:
         """The value's lines; iterative over an explicit stack of open tables."""
-        if not isinstance(value, LuaTable):
+        if not isinstance(value, LuaTable | LuaMap):
             return [scalar_text(value)]
         out: list[str] = []
         stack: list[tuple[Any, str]] = []
@@ -141,33 +154,41 @@ class LuaForm:
                 continue
             label, item, inner = step
             indent = "  " * len(stack)
-            if isinstance(item, LuaTable):
+            if isinstance(item, LuaTable | LuaMap):
                 self._table(item, inner, f"{indent}{label}", out, stack)
             else:
                 out.append(f"{indent}{label}{scalar_text(item)},")
         return out
 
-    def _table(self, table: LuaTable, path: str, label: str, out: list[str],
+    def _table(self, table: LuaTable | LuaMap, path: str, label: str, out: list[str],
                stack: list[tuple[Any, str]]) -> None:
         seen = self._paths.get(table.identity)
         if seen is not None:
             out.append(f"{label}<{seen}>,")
-        elif len(table) == 0 and table.metatable is None:
+        elif len(table) == 0 and (isinstance(table, LuaMap) or table.metatable is None):
             self._paths[table.identity] = path
-            out.append(f"{label}{{}},")
+            out.append(f"{label}{_opening(table)}}},")
         elif len(stack) >= self._depth:
-            out.append(f"{label}<table with {len(table)} keys>,")
+            out.append(f"{label}<{type_name(table)} with {len(table)} keys>,")
         else:
             self._open(table, path, label, out, stack)
 
-    def _open(self, table: LuaTable, path: str, label: str, out: list[str],
+    def _open(self, table: LuaTable | LuaMap, path: str, label: str, out: list[str],
               stack: list[tuple[Any, str]]) -> None:
         self._paths[table.identity] = path
-        out.append(f"{label}{{")
+        out.append(label + _opening(table))
         stack.append((_rows(table, path), path))
 
 
-def _rows(table: LuaTable, path: str) -> Any:
+def _opening(table: LuaTable | LuaMap) -> str:
+    return "map {" if isinstance(table, LuaMap) else "{"
+
+
+def _rows(table: LuaTable | LuaMap, path: str) -> Any:
+    if isinstance(table, LuaMap):
+        for key, value in table.items():
+            yield f"{_key_text(key)} = ", value, paths.text(path, key)
+        return
     length = len(table.array)
     for key, value in table.items():
         inner = paths.text(path, key)
@@ -206,15 +227,33 @@ def type_name(value: Any) -> str:
         return "string"
     if isinstance(value, LuaTable):
         return "table"
+    if isinstance(value, LuaMap):
+        return "map"
     return "permanent" if isinstance(value, Permanent) else kind_name(value.kind)
 
 
 def preview(value: Any) -> str:
-    """A scalar in a few characters; what a table holds."""
-    if isinstance(value, LuaTable):
-        return f"{len(value)} key{'' if len(value) == 1 else 's'}"
+    """A scalar in a few characters; what a table or map holds."""
+    if isinstance(value, LuaTable | LuaMap):
+        return sizes.count(len(value), "key")
     text = scalar_text(value)
     return text if len(text) <= _PREVIEW else f"{text[:_PREVIEW - 1]}…"
+
+
+def brief(value: Any) -> str:
+    """A value in one line of bounded length: scalars as `preview`, tables with the beginning of what they hold."""
+    if not isinstance(value, LuaTable | LuaMap):
+        return preview(value)
+    parts: list[str] = []
+    length = len(_opening(value))
+    for label, item, _ in _rows(value, ""):
+        held = isinstance(item, LuaTable | LuaMap)
+        parts.append(label + ("{…}" if held and len(item) else "{}" if held else preview(item)))
+        length += len(parts[-1]) + 2
+        if length > _PREVIEW:
+            parts[-1] = "…"
+            break
+    return f"{_opening(value)}{', '.join(parts)}}}"
 
 
 def name_text(key: Any) -> str:

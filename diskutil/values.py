@@ -28,10 +28,22 @@ class Reference(NamedTuple):
     id: int
 
 
+class FunctionReference(Reference):
+    """A function of the store, by id: payloads tell functions from other objects."""
+
+    __slots__ = ()
+
+
 class Permanent(NamedTuple):
     """A value that every Khoros knows by name: a library table, a registered function, a named class."""
 
     name: str
+
+
+class LongString(NamedTuple):
+    """A string that is an object of its own (a KIND_TREE), by id."""
+
+    id: int
 
 
 class _BooleanKey:
@@ -63,7 +75,7 @@ def normal_string(value: bytes | bytearray | memoryview) -> str | bytes:
 
 def normal_key(key: Any) -> Any:
     """A key as Lua keeps it (still a Python value). CannotStore for None, NaN and what Lua has not."""
-    if isinstance(key, str | bool | LuaTable | LuaObject | Reference | Permanent):
+    if isinstance(key, str | bool | Identified | Reference | Permanent):
         return key
     if isinstance(key, int):
         if INTEGER_MIN <= key <= INTEGER_MAX:
@@ -111,7 +123,14 @@ def key_order(key: Any) -> tuple[int, Any]:
     return (5, id(key)) if identity is None else (4, identity)
 
 
-class LuaObject:
+class Identified:
+    """Something that is an object of a store, or becomes one: `id` is None until it was committed."""
+
+    __slots__ = ()
+    id: int | None
+
+
+class LuaObject(Identified):
     """An object of the store that is no table (a function, its source, an upvalue …): kept, not interpreted."""
 
     def __init__(self, identity: int, kind: int, payload: bytes, session: Session | None) -> None:
@@ -124,7 +143,7 @@ class LuaObject:
         return f"<LuaObject {self.id} kind {self.kind}, {len(self.payload)} bytes>"
 
 
-class LuaTable(MutableMapping[Any, Any]):
+class LuaTable(Identified, MutableMapping[Any, Any]):
     """A Lua table: a mapping with Lua's keys (so an array starts at 1), loaded when first used.
 
     `table.array` is its array part as a Python sequence (from 0). Assigned dicts, lists and tuples become tables of
@@ -170,6 +189,10 @@ class LuaTable(MutableMapping[Any, Any]):
         }
         self._metatable = contents.metatable
 
+    def _stored_as(self, session: Session, identity: int) -> None:
+        """It is the object with that id now."""
+        self._session, self.id = session, identity
+
     def _unload(self) -> None:
         self._array, self._hash, self._metatable = None, {}, None
 
@@ -185,8 +208,7 @@ class LuaTable(MutableMapping[Any, Any]):
         return array
 
     def _out(self, value: Any) -> Any:
-        return self._session.resolve(value) if isinstance(value, Reference) and (
-            self._session is not None) else value
+        return value if self._session is None else self._session.outer(value)
 
     def _in(self, value: Any) -> Any:
         from .convert import to_lua
@@ -196,7 +218,7 @@ class LuaTable(MutableMapping[Any, Any]):
     def _find(self, key: Any) -> Any:
         """The key under which the dict part holds `key`: an object's key may still be a Reference."""
         inner = _inner_key(key)
-        if isinstance(inner, LuaTable | LuaObject) and inner.id is not None and (
+        if isinstance(inner, Identified) and inner.id is not None and (
             inner not in self._hash
         ):
             return Reference(inner.id)

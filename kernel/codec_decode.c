@@ -24,6 +24,14 @@ struct decoder {
 
 /* --- values ---------------------------------------------------------------------------------- */
 
+/* Pushes what the function of that name in links gives for an id. */
+static void push_link(lua_State *L, const char *name, lua_Integer id)
+{
+    lua_getfield(L, LINKS, name);
+    lua_pushinteger(L, id);
+    lua_call(L, 1, 1);
+}
+
 /* Pushes the object of that id: links.objects[id] or links.make(id). */
 static void push_object(lua_State *L, lua_Integer id)
 {
@@ -31,9 +39,7 @@ static void push_object(lua_State *L, lua_Integer id)
     if (lua_toboolean(L, -1))
         return;
     lua_pop(L, 1);
-    lua_getfield(L, LINKS, "make");
-    lua_pushinteger(L, id);
-    lua_call(L, 1, 1);
+    push_link(L, "make", id);
 }
 
 /* Pushes the value that is registered under the name; false: an error instead. */
@@ -69,6 +75,12 @@ static bool push_value(lua_State *L, const struct codec_value *value, size_t off
         return true;
     case CODEC_REFERENCE:
         push_object(L, value->integer);
+        return true;
+    case CODEC_LONG_STRING:
+        push_link(L, "string", value->integer);
+        return true;
+    case CODEC_FUNCTION:
+        push_link(L, "callable", value->integer);
         return true;
     default:
         return push_permanent(L, value, offset);
@@ -156,7 +168,7 @@ static enum rank rank_of(const struct codec_value *key)
     static const enum rank ranks[] = {
         [CODEC_FALSE] = RANK_FALSE, [CODEC_TRUE] = RANK_TRUE, [CODEC_INTEGER] = RANK_INTEGER,
         [CODEC_FLOAT] = RANK_FLOAT, [CODEC_STRING] = RANK_STRING, [CODEC_REFERENCE] = RANK_REFERENCE,
-        [CODEC_PERMANENT] = RANK_PERMANENT,
+        [CODEC_FUNCTION] = RANK_REFERENCE, [CODEC_PERMANENT] = RANK_PERMANENT,
     };
     return ranks[key->type];
 }
@@ -199,7 +211,7 @@ static bool next_key(struct decoder *decoder, size_t n, struct codec_value *key)
 {
     struct codec_error error;
     size_t offset = decoder->at;
-    if (!codec_read_value(decoder->input, &decoder->at, key, &error))
+    if (!codec_read_key(decoder->input, &decoder->at, key, &error))
         return refuse(decoder, &error);
     if (key->type == CODEC_INTEGER && key->integer >= 1 && (uint64_t)key->integer - 1 <= n) {
         codec_refuse(&error, offset, "a key outside the array part", "%lld", (long long)key->integer);
@@ -252,10 +264,10 @@ static bool decode_rest(struct decoder *decoder)
         codec_refuse(&error, offset, "the end or a metatable", "the byte %02x", decoder->input.bytes[offset]);
         return refuse(decoder, &error);
     }
-    if (!next_value(decoder, &value))
-        return false;
+    if (!codec_read_name(decoder->input, &decoder->at, &value, &error))
+        return refuse(decoder, &error);
     if (decoder->at == length)
-        return true;
+        return push_value(decoder->L, &value, offset);
     codec_refuse(&error, decoder->at, "the end", "%zu more bytes", length - decoder->at);
     return refuse(decoder, &error);
 }

@@ -39,10 +39,11 @@ bool codec_push_name(struct codec_encoder *encoder, int index, int key);
 /* The name on top, no text, as an id. */
 lua_Integer codec_id_on_top(lua_State *L);
 
-/* Writes the name on top and pops it. */
-void codec_write_name(struct codec_encoder *encoder);
+/* Writes the name on top, that of the value at `index`, and pops it. */
+void codec_write_name(struct codec_encoder *encoder, int index);
 
-/* Writes the value at `index`; false if it has no form. */
+/* Writes the value at `index`; false if it has no form. A long string, which is an object of its own, is asked of
+ * miss(). As a key a string is written by codec_write_string(). */
 bool codec_write_value(struct codec_encoder *encoder, int index, int key);
 
 /* Pushes the four results that say what cannot be saved. False, always. */

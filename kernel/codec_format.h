@@ -8,6 +8,7 @@
 #define EXT_PERMANENT 2
 #define EXT_PACKED 3
 #define EXT_STRING 4
+#define EXT_FUNCTION 5
 #define PACKED_I8 1
 #define PACKED_I16 2
 #define PACKED_I32 3

@@ -153,7 +153,7 @@ static bool write_pair(struct codec_encoder *encoder, const struct codec_key *ke
         codec_write_string(&encoder->output, key->text, key->length);
     } else if (key->rank >= RANK_REFERENCE) {
         lua_pushvalue(L, first + 2);
-        codec_write_name(encoder);
+        codec_write_name(encoder, first);
     } else {
         codec_write_value(encoder, first, NO_KEY);
     }

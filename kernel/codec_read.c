@@ -204,8 +204,8 @@ bool codec_read_extension(struct codec_input input, size_t at, struct codec_exte
     return true;
 }
 
-static bool read_reference(struct codec_input input, size_t *at, struct codec_extension extension,
-                           struct codec_value *value, struct codec_error *error)
+static bool read_id(struct codec_input input, size_t *at, struct codec_extension extension,
+                    enum codec_type type, struct codec_value *value, struct codec_error *error)
 {
     size_t size = extension.length;
     bool known_size = size == 1 || size == 2 || size == 4 || size == 8;
@@ -213,22 +213,15 @@ static bool read_reference(struct codec_input input, size_t *at, struct codec_ex
     uint64_t least = size == 1 || !known_size ? 1 : (uint64_t)1 << (4 * size);  /* half the bytes do */
     if (id < least || id > ID_MASK)
         return refuse_bytes(error, *at, "an object id in the fewest bytes", extension.start, size);
-    value->type = CODEC_REFERENCE;
+    value->type = type;
     value->integer = (int64_t)id;
     *at = extension.start + size;
     return true;
 }
 
-bool codec_read_name(struct codec_input input, size_t *at, struct codec_value *value,
-                     struct codec_error *error)
+static bool read_permanent(struct codec_input input, size_t *at, struct codec_extension extension,
+                           struct codec_value *value, struct codec_error *error)
 {
-    struct codec_extension extension;
-    if (!codec_read_extension(input, *at, &extension, error))
-        return false;
-    if (extension.kind == EXT_REFERENCE)
-        return read_reference(input, at, extension, value, error);
-    if (extension.kind != EXT_PERMANENT)
-        return codec_refuse(error, *at, "a reference or a permanent", "extension type %u", extension.kind);
     if (!utf8_valid(input.bytes + extension.start, extension.length))
         return codec_refuse(error, *at, "a name in UTF-8", "%zu bytes", extension.length);
     value->type = CODEC_PERMANENT;
@@ -236,6 +229,38 @@ bool codec_read_name(struct codec_input input, size_t *at, struct codec_value *v
     value->length = extension.length;
     *at = extension.start + extension.length;
     return true;
+}
+
+/* Where an extension stands. */
+enum place { AS_NAME, AS_KEY, AS_VALUE };
+
+static bool read_object(struct codec_input input, size_t *at, enum place place,
+                        struct codec_value *value, struct codec_error *error)
+{
+    struct codec_extension extension;
+    if (!codec_read_extension(input, *at, &extension, error))
+        return false;
+    switch (extension.kind) {
+    case EXT_REFERENCE:
+        return read_id(input, at, extension, CODEC_REFERENCE, value, error);
+    case EXT_PERMANENT:
+        return read_permanent(input, at, extension, value, error);
+    case EXT_FUNCTION:
+        if (place >= AS_KEY)
+            return read_id(input, at, extension, CODEC_FUNCTION, value, error);
+        break;
+    case EXT_STRING:
+        if (place >= AS_VALUE)
+            return read_id(input, at, extension, CODEC_LONG_STRING, value, error);
+        break;
+    }
+    return codec_refuse(error, *at, "a reference or a permanent", "extension type %u", extension.kind);
+}
+
+bool codec_read_name(struct codec_input input, size_t *at, struct codec_value *value,
+                     struct codec_error *error)
+{
+    return read_object(input, at, AS_NAME, value, error);
 }
 
 /* --- any value ------------------------------------------------------------------------------- */
@@ -252,8 +277,24 @@ static bool read_small(uint8_t head, struct codec_value *value)
     return head == MP_TRUE || head == MP_FALSE;
 }
 
-bool codec_read_value(struct codec_input input, size_t *at, struct codec_value *value,
-                      struct codec_error *error)
+/* No extension. */
+static bool read_plain(struct codec_input input, size_t *at, struct codec_value *value,
+                       struct codec_error *error)
+{
+    uint8_t head = input.bytes[*at];
+    if (head >= MP_UINT8 && head <= MP_INT64)
+        return read_integer(input, at, head, value, error);
+    if (head == MP_FLOAT64)
+        return read_float(input, at, value, error);
+    if ((head >= MP_STR8 && head <= MP_STR32) || (head >= MP_BIN8 && head <= MP_BIN32))
+        return read_long_string(input, at, head, value, error);
+    if (head == MP_NIL)
+        return codec_refuse(error, *at, "a value", "nil");
+    return codec_refuse(error, *at, "a value", "the byte %02x", head);
+}
+
+static bool read_any(struct codec_input input, size_t *at, enum place place, struct codec_value *value,
+                     struct codec_error *error)
 {
     if (*at >= input.length)
         return codec_refuse_end(input, error, *at, "a value");
@@ -265,14 +306,24 @@ bool codec_read_value(struct codec_input input, size_t *at, struct codec_value *
         return true;
     }
     if (is_extension(head))
-        return codec_read_name(input, at, value, error);
-    if (head >= MP_UINT8 && head <= MP_INT64)
-        return read_integer(input, at, head, value, error);
-    if (head == MP_FLOAT64)
-        return read_float(input, at, value, error);
-    if ((head >= MP_STR8 && head <= MP_STR32) || (head >= MP_BIN8 && head <= MP_BIN32))
-        return read_long_string(input, at, head, value, error);
-    if (head == MP_NIL)
-        return codec_refuse(error, *at, "a value", "nil");
-    return codec_refuse(error, *at, "a value", "the byte %02x", head);
+        return read_object(input, at, place, value, error);
+    return read_plain(input, at, value, error);
+}
+
+bool codec_read_value(struct codec_input input, size_t *at, struct codec_value *value,
+                      struct codec_error *error)
+{
+    size_t offset = *at;
+    if (!read_any(input, at, AS_VALUE, value, error))
+        return false;
+    if (value->type != CODEC_STRING || value->length <= CHUNK_BYTES)
+        return true;
+    return codec_refuse(error, offset, "a string of that length to be an object of its own", "%zu bytes",
+                        value->length);
+}
+
+bool codec_read_key(struct codec_input input, size_t *at, struct codec_value *key,
+                    struct codec_error *error)
+{
+    return read_any(input, at, AS_KEY, key, error);
 }

@@ -29,11 +29,12 @@ struct codec_error {
 
 enum codec_type {
     CODEC_FALSE, CODEC_TRUE, CODEC_INTEGER, CODEC_FLOAT, CODEC_STRING, CODEC_REFERENCE, CODEC_PERMANENT,
+    CODEC_LONG_STRING, CODEC_FUNCTION,
 };
 
 struct codec_value {
     enum codec_type type;
-    int64_t integer;                    /* CODEC_INTEGER, CODEC_REFERENCE */
+    int64_t integer;                    /* CODEC_INTEGER; an id: of a reference, long string, function */
     double number;                      /* CODEC_FLOAT */
     const uint8_t *text;                /* CODEC_STRING, CODEC_PERMANENT; inside the payload */
     size_t length;
@@ -53,15 +54,18 @@ struct codec_packed {
 
 enum codec_part { CODEC_ARRAY_PART, CODEC_MAP_PART };
 
-/* Each reads what stands at *at and moves *at behind it, or fills `error` and gives false. */
+/* Each reads what stands at *at and moves *at behind it, or fills `error` and gives false. A string of
+ * more than CHUNK_BYTES is an object of its own where it is a value, and stands in full as a key. */
 bool codec_read_value(struct codec_input input, size_t *at, struct codec_value *value,
                       struct codec_error *error);
+bool codec_read_key(struct codec_input input, size_t *at, struct codec_value *key,
+                    struct codec_error *error);
 bool codec_read_count(struct codec_input input, size_t *at, enum codec_part part, uint32_t *count,
                       struct codec_error *error);
 /* Also checks that the elements are canonical. */
 bool codec_read_packed(struct codec_input input, size_t *at, struct codec_packed *packed,
                        struct codec_error *error);
-/* A reference or permanent; anything else is refused. */
+/* A reference or permanent; there must be an extension. */
 bool codec_read_name(struct codec_input input, size_t *at, struct codec_value *value,
                      struct codec_error *error);
 

@@ -141,13 +141,13 @@ static void write_extension_head(struct codec_output *output, uint8_t kind, size
 }
 
 /* The type takes the place of a first byte before the id. */
-void codec_write_reference(struct codec_output *output, lua_Integer id)
+void codec_write_id(struct codec_output *output, uint8_t type, lua_Integer id)
 {
     uint64_t bits = (uint64_t)id;
     unsigned bytes = bits <= 0xff ? 1 : bits <= 0xffff ? 2 : bits <= 0xffffffff ? 4 : 8;
     *codec_output_add(output, 1) = bytes == 1 ? MP_FIXEXT1 : bytes == 2 ? MP_FIXEXT2
                                    : bytes == 4 ? MP_FIXEXT4 : MP_FIXEXT8;
-    add_number(output, EXT_REFERENCE, bits, bytes);
+    add_number(output, type, bits, bytes);
 }
 
 void codec_write_permanent(struct codec_output *output, const char *name, size_t length)

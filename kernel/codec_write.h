@@ -34,7 +34,8 @@ void codec_write_boolean(struct codec_output *output, bool value);
 void codec_write_integer(struct codec_output *output, lua_Integer integer);
 void codec_write_float(struct codec_output *output, lua_Number number);
 void codec_write_string(struct codec_output *output, const char *text, size_t length);
-void codec_write_reference(struct codec_output *output, lua_Integer id);
+/* type: EXT_REFERENCE, EXT_STRING or EXT_FUNCTION. */
+void codec_write_id(struct codec_output *output, uint8_t type, lua_Integer id);
 void codec_write_permanent(struct codec_output *output, const char *name, size_t length);
 void codec_write_array_count(struct codec_output *output, size_t count);
 void codec_write_map_count(struct codec_output *output, size_t count);

@@ -13,7 +13,7 @@
 #define TAG_SHIFT 120
 
 /* In the seven bits above those that hold what is tagged. Short texts: TAG_TEXT plus their length. */
-enum tag { TAG_FALSE = 1, TAG_TRUE, TAG_INTEGER, TAG_FLOAT, TAG_REFERENCE, TAG_TEXT = 16 };
+enum tag { TAG_FALSE = 1, TAG_TRUE, TAG_INTEGER, TAG_FLOAT, TAG_OBJECT, TAG_TEXT = 16 };
 
 /* --- the field ------------------------------------------------------------------------------- */
 
@@ -170,9 +170,9 @@ fingerprint fingerprint_float_key(const struct fingerprint_key *key, double numb
     return hash_number(key, DOMAIN_KEY_SCALAR, TAG_FLOAT, bits_of(number));
 }
 
-fingerprint fingerprint_reference_key(const struct fingerprint_key *key, int64_t id)
+fingerprint fingerprint_object_key(const struct fingerprint_key *key, int64_t id)
 {
-    return hash_number(key, DOMAIN_KEY_SCALAR, TAG_REFERENCE, (uint64_t)id);
+    return hash_number(key, DOMAIN_KEY_SCALAR, TAG_OBJECT, (uint64_t)id);
 }
 
 /* --- values ---------------------------------------------------------------------------------- */
@@ -197,9 +197,9 @@ fingerprint fingerprint_float(double number)
     return tagged(TAG_FLOAT, bits_of(number));
 }
 
-fingerprint fingerprint_reference(int64_t id)
+fingerprint fingerprint_object(int64_t id)
 {
-    return tagged(TAG_REFERENCE, (uint64_t)id);
+    return tagged(TAG_OBJECT, (uint64_t)id);
 }
 
 /* At most 15 bytes as a number. */

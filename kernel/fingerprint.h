@@ -59,13 +59,13 @@ fingerprint fingerprint_block(const struct fingerprint_key *key, int64_t number)
 fingerprint fingerprint_integer_key(const struct fingerprint_key *key, int64_t integer);
 fingerprint fingerprint_boolean_key(const struct fingerprint_key *key, bool value);
 fingerprint fingerprint_float_key(const struct fingerprint_key *key, double number);
-fingerprint fingerprint_reference_key(const struct fingerprint_key *key, int64_t id);
+fingerprint fingerprint_object_key(const struct fingerprint_key *key, int64_t id);
 
 /* V. */
 fingerprint fingerprint_boolean(bool value);
 fingerprint fingerprint_integer(int64_t integer);
 fingerprint fingerprint_float(double number);
-fingerprint fingerprint_reference(int64_t id);
+fingerprint fingerprint_object(int64_t id);
 fingerprint fingerprint_text(const struct fingerprint_key *key, const void *bytes, size_t length);
 
 /* Of a payload of KIND_TABLE. False: it is not one that can be read. */

@@ -27,7 +27,8 @@ static fingerprint of_value(const struct fingerprint_key *key, const struct code
     case CODEC_STRING:
         return fingerprint_text(key, value->text, value->length);
     case CODEC_REFERENCE:
-        return fingerprint_reference(value->integer);
+    case CODEC_FUNCTION:
+        return fingerprint_object(value->integer);
     default:
         return fingerprint_hash(key, DOMAIN_VALUE_PERMANENT, value->text, value->length);
     }
@@ -46,10 +47,22 @@ static fingerprint of_key(const struct fingerprint_key *key, const struct codec_
     case CODEC_STRING:
         return fingerprint_hash(key, DOMAIN_KEY_TEXT, value->text, value->length);
     case CODEC_REFERENCE:
-        return fingerprint_reference_key(key, value->integer);
+    case CODEC_FUNCTION:
+        return fingerprint_object_key(key, value->integer);
     default:
         return fingerprint_hash(key, DOMAIN_KEY_PERMANENT, value->text, value->length);
     }
+}
+
+/* Reads a value. Of a long string the payload knows the id, a table the text: that cannot be told. */
+static bool next_value(struct reading *reading, fingerprint *result)
+{
+    struct codec_value value;
+    if (!codec_read_value(reading->input, &reading->at, &value, &reading->error)
+        || value.type == CODEC_LONG_STRING)
+        return false;
+    *result = of_value(reading->key, &value);
+    return true;
 }
 
 static void add(struct reading *reading, fingerprint key, fingerprint value)
@@ -104,10 +117,10 @@ static bool read_array(struct reading *reading)
     if (!codec_read_count(reading->input, &reading->at, CODEC_ARRAY_PART, &count, &reading->error))
         return false;
     for (int64_t i = 1; i <= count; i++) {
-        struct codec_value value;
-        if (!codec_read_value(reading->input, &reading->at, &value, &reading->error))
+        fingerprint value;
+        if (!next_value(reading, &value))
             return false;
-        add_element(reading, &block, i, of_value(reading->key, &value));
+        add_element(reading, &block, i, value);
     }
     end_block(reading, &block);
     return true;
@@ -119,23 +132,24 @@ static bool read_map(struct reading *reading)
     if (!codec_read_count(reading->input, &reading->at, CODEC_MAP_PART, &count, &reading->error))
         return false;
     for (uint32_t i = 0; i < count; i++) {
-        struct codec_value key, value;
-        if (!codec_read_value(reading->input, &reading->at, &key, &reading->error)
-            || !codec_read_value(reading->input, &reading->at, &value, &reading->error))
+        struct codec_value key;
+        fingerprint value;
+        if (!codec_read_key(reading->input, &reading->at, &key, &reading->error)
+            || !next_value(reading, &value))
             return false;
-        add(reading, of_key(reading->key, &key), of_value(reading->key, &value));
+        add(reading, of_key(reading->key, &key), value);
     }
     return true;
 }
 
 static bool read_metatable(struct reading *reading)
 {
-    struct codec_value value;
+    fingerprint value;
     if (reading->at == reading->input.length)
         return true;
-    if (!codec_read_value(reading->input, &reading->at, &value, &reading->error))
+    if (!next_value(reading, &value))
         return false;
-    add(reading, reading->key->metatable, of_value(reading->key, &value));
+    add(reading, reading->key->metatable, value);
     return reading->at == reading->input.length;
 }
 

@@ -66,7 +66,7 @@ static bool key_of(struct fingerprint_pass *pass, const TValue *key, fingerprint
     if (!name_of(pass, key, &name))
         return false;
     if (ttisinteger(&name)) {
-        *result = fingerprint_reference_key(pass->key, ivalue(&name));
+        *result = fingerprint_object_key(pass->key, ivalue(&name));
     } else {
         bytes = text_of(&name, &length);
         *result = fingerprint_hash(pass->key, DOMAIN_KEY_PERMANENT, bytes, length);
@@ -80,7 +80,7 @@ static bool named_value(const struct fingerprint_pass *pass, const TValue *value
     if (!name_of(pass, value, &name))
         return false;
     if (ttisinteger(&name)) {
-        *result = fingerprint_reference(ivalue(&name));
+        *result = fingerprint_object(ivalue(&name));
     } else {
         size_t length;
         const char *bytes = text_of(&name, &length);

@@ -11,6 +11,7 @@ from .. import image as images
 from .. import paths, render
 from ..convert import shape
 from ..errors import NotFound
+from ..ordered import LuaMap
 from ..values import LuaTable
 from . import options
 from .opening import open_image
@@ -19,16 +20,18 @@ from .opening import open_image
 @click.command("ls")
 @options.reading_options()
 @click.argument("path", default=paths.ROOT)
+@options.at_option()
 @click.option("-l", "--long", "long_form", is_flag=True, help="Type, id and value too.")
 @click.option("-0", "--null", is_flag=True, help="End names with a zero byte, unescaped.")
-def command(image: str, path: str, long_form: bool, null: bool, as_json: bool) -> None:
+def command(image: str, path: str, at: str | None, long_form: bool, null: bool,
+            as_json: bool) -> None:
     """List the names in a table of IMAGE: the root, or the one at PATH (root.ship.crew).
 
     One name a line, in the store's order: booleans, numbers, strings by their bytes.
     """
-    with open_image(image) as opened:
+    with open_image(image, at=at) as opened:
         table = opened.at_path(path)
-        if not isinstance(table, LuaTable):
+        if not isinstance(table, LuaTable | LuaMap):
             raise NotFound(file=image, name=f"{path} is a {render.type_name(table)}, no table",
                            advice=f"use cat {image} {path}")
         if as_json:
@@ -40,7 +43,7 @@ def command(image: str, path: str, long_form: bool, null: bool, as_json: bool) -
             _print(key, value, long_form, null)
 
 
-def _rows(table: LuaTable, opened: images.Image) -> Iterator[tuple[Any, Any]]:
+def _rows(table: LuaTable | LuaMap, opened: images.Image) -> Iterator[tuple[Any, Any]]:
     for key in table:
         yield key, table[key]
 
@@ -50,6 +53,8 @@ def _fact(key: Any, value: Any) -> dict[str, Any]:
             "type": render.type_name(value)}
     if isinstance(value, LuaTable):
         fact |= {"id": value.id, "keys": len(value), "shape": shape(value)}
+    elif isinstance(value, LuaMap):
+        fact |= {"id": value.id, "keys": len(value), "shape": "map"}
     return fact
 
 
@@ -61,7 +66,7 @@ def _print(key: Any, value: Any, long_form: bool, null: bool) -> None:
         return
     name = render.name_text(key)
     if long_form:
-        identity = str(value.id) if isinstance(value, LuaTable) else "-"
+        identity = str(getattr(value, "id", None) or "-")
         kind = render.type_name(value)
         click.echo(f"{kind:<8} {identity:>8}  {_colored(name, value)}  {render.preview(value)}")
     else:
@@ -69,4 +74,4 @@ def _print(key: Any, value: Any, long_form: bool, null: bool) -> None:
 
 
 def _colored(name: str, value: Any) -> str:
-    return options.styled(name, fg="blue", bold=True) if isinstance(value, LuaTable) else name
+    return options.styled(name, fg="blue", bold=True) if isinstance(value, LuaTable | LuaMap) else name

@@ -11,6 +11,7 @@ import click
 from .. import interchange, paths
 from ..errors import BadInput, CannotStore, UsageError
 from ..image import Image
+from ..ordered import LuaMap
 from ..values import LuaTable
 from . import options
 from .opening import open_image
@@ -60,7 +61,7 @@ def read_file(name: str) -> bytes:
     return Path(name).read_bytes()
 
 
-def find_parent(opened: Image, path: str, parents: bool = False) -> tuple[LuaTable, Any]:
+def find_parent(opened: Image, path: str, parents: bool = False) -> tuple[LuaTable | LuaMap, Any]:
     """The table that holds the last part of a path, and that part. Makes tables on the way if asked."""
     keys = paths.parse(path)
     if not keys:
@@ -72,6 +73,6 @@ def find_parent(opened: Image, path: str, parents: bool = False) -> tuple[LuaTab
         if parents and isinstance(table, LuaTable) and key not in table:
             table[key] = {}
         table = opened.at_path(where)
-        if not isinstance(table, LuaTable):
+        if not isinstance(table, LuaTable | LuaMap):
             raise UsageError(file=opened.path, what=f"{where} is no table")
     return table, keys[-1]

@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from khoros.diskutil.errors import KhorosError as KhorosError
     from khoros.diskutil.image import Image as Image
+    from khoros.diskutil.image import LuaFunction as LuaFunction
+    from khoros.diskutil.image import LuaMap as LuaMap
+    from khoros.diskutil.image import LuaTable as LuaTable
     from khoros.diskutil.image import open as open
 
 __version__ = "0.1.0"
@@ -24,10 +27,13 @@ __version__ = "0.1.0"
 _HOME_OF = {
     "open": "khoros.diskutil.image",
     "Image": "khoros.diskutil.image",
+    "LuaFunction": "khoros.diskutil.functions",
+    "LuaMap": "khoros.diskutil.ordered",
+    "LuaTable": "khoros.diskutil.values",
     "KhorosError": "khoros.diskutil.errors",
 }
 
-__all__ = ["Image", "KhorosError", "__version__", "open"]
+__all__ = ["Image", "KhorosError", "LuaFunction", "LuaMap", "LuaTable", "__version__", "open"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,7 @@ local ODD <const> = {"\xed\xa0\x80", "\xc0\x80", "\xf4\x90\x80\x80", "\xe0\x80\x
   "\xef\xbf\xbf", "a\0b", "\xc3", "\xe2\x82", "\xed\x9f\xbf", "\xff", "\xf0\x8f\xbf\xbf", "\xf0\x90\x80\x80", "\xf0\x90\x80"}
 local LENGTHS <const> = {0, 1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 40, 41, 255, 256, 300, 65535, 65536}
 local IDS <const> = {1, 2, 255, 256, 65535, 65536, (1 << 32) - 1, 1 << 32, (1 << 48) - 1}
+local IDS_OF_FUNCTIONS <const> = {301, 65537, (1 << 32) + 1, (1 << 48) - 2}      -- no object's
 local NAMES <const> = {"print", "string.format", "gr\xc3\xb6\xc3\x9fe", ("x"):rep(16), ("y"):rep(300), "a\"\\\n\r\0001", ""}
 
 local function nan() return pick{0 / 0, -(0 / 0), (string.unpack("<d", "\1\0\0\0\0\0\xf0\x7f"))} end
@@ -40,6 +41,8 @@ local function value(world, nameless)
   elseif kind == 11 then return random(2) == 1
   elseif kind <= 14 then return world.object(random(2) == 1 and pick(IDS) or random(300))
   elseif kind == 15 then return world.permanent(pick(NAMES)) end
+  if random(3) == 1 then return world.callable(random(2) == 1 and pick(IDS_OF_FUNCTIONS) or random(1000, 1300)) end
+  if random(300) == 1 then return world.long(random(4)) end
   return nameless and nameless() or integer()
 end
 
@@ -117,6 +120,10 @@ local function head(n, fixed, fixed_max, heads)
 end
 
 local function string_part()
+  if random(4000) == 1 then
+    local n <const> = pick{65535, 65536, 65537, 70000}
+    return head(n, 0xa0, 31, {0xd9, 0xda, 0xdb}) .. pick{"x", "\xff"}:rep(n)
+  end
   local body <const> = pick{"", "a", "ab", "b", "\xff", "\xc3\xa9", ("x"):rep(32), "\xed\xa0\x80", text()}
   if random(5) > 1 then return head(#body, 0xa0, 31, {0xd9, 0xda, 0xdb}) .. body end
   return head(#body, nil, nil, {0xc4, 0xc5, 0xc6}) .. body
@@ -135,7 +142,7 @@ local function name_part()
   local id <const> = pick{0, 1, 2, 255, 256, 65536, 1 << 32, (1 << 48) - 1, 1 << 48, random(300)}
   local width = id <= 0xff and 1 or id <= 0xffff and 2 or id <= 0xffffffff and 4 or 8
   if random(6) == 1 then width = math.max(width, pick{1, 2, 4, 8, 3 }) end
-  return extension_part(pick{1, 1, 1, 1, 4}, string.pack(">I" .. width, id))
+  return extension_part(pick{1, 1, 1, 1, 1, 1, 5, 5, 6, random(60) == 1 and 4 or 1}, string.pack(">I" .. width, id))
 end
 
 local function part()

@@ -2,17 +2,24 @@
 -- both, raise where they differ in anything that can be seen, and give what both gave.
 --
 --     world()                       names and links of a session: tables stand for objects, functions for permanents
---     encode(t, metatable, world)   → payload | nil; `miss` names some of the nameless, and every call of it is compared
+--     encode(t, metatable, world, chosen)   → payload | nil; chosen(value) names some of the nameless, for long strings
+--                                   the world does, and every call of `miss` is compared. chosen = nil: there is no miss
 --     decode(payload, world)        → table, metatable | nil, err
 
 return function(accelerator, reference)
 
 local pair <const> = {reference = reference}
 
+-- A string in which nothing is hard to read.
+local function show_text(text)
+  return "'" .. text:gsub("[^%g ]", function(c) return ("\\x%02x"):format(c:byte()) end) .. "'"
+end
+
 local function show(value)
-  if type(value) ~= "table" then return type(value) == "string" and ("%q"):format(value) or tostring(value) end
+  if type(value) == "string" then return show_text(value) end
+  if type(value) ~= "table" then return tostring(value) end
   local parts <const> = {}
-  for key, item in next, value do parts[#parts + 1] = ("%s=%s"):format(tostring(key), type(item) == "string" and ("%q"):format(item) or tostring(item)) end
+  for key, item in next, value do parts[#parts + 1] = ("%s=%s"):format(tostring(key), type(item) == "string" and show_text(item) or tostring(item)) end
   table.sort(parts)
   return "{" .. table.concat(parts, ", ") .. "}"
 end
@@ -37,7 +44,8 @@ local function same_fields(a, b)
 end
 
 function pair.world()
-  local world <const> = {names = setmetatable({}, {__mode = "k"}), objects = {}, permanents = {}, made = {}}
+  local world <const> = {names = setmetatable({}, {__mode = "k"}), objects = {}, permanents = {}, functions = {}, made = {},
+    long_texts = {}, long_ids = {}}
   local function object(id)
     local t <const> = {}
     world.objects[id], world.names[t] = t, id
@@ -52,7 +60,24 @@ function pair.world()
     end
     return f
   end
-  world.links = {objects = world.objects, permanents = world.permanents, make = function(id)
+  function world.callable(id)
+    local f = world.functions[id]
+    if not f then
+      f = function() return id end
+      world.functions[id], world.names[f] = f, id
+    end
+    return f
+  end
+  -- A long string is what the store would have as a tree with that id.
+  function world.long(id)
+    local text = world.long_texts[id]
+    if not text then
+      text = ("long %d "):format(id):rep(20000)
+      world.long_texts[id], world.long_ids[text] = text, id
+    end
+    return text
+  end
+  world.links = {string = world.long, callable = world.callable, objects = world.objects, permanents = world.permanents, make = function(id)
     world.made[#world.made + 1] = id
     return object(id)
   end}
@@ -64,6 +89,7 @@ local function recorder(world, log, chosen)
   local named <const> = {}
   local function miss(value, key)
     log[#log + 1] = {value, key}
+    if type(value) == "string" then return world.long_ids[value] end
     local name <const> = chosen and chosen(value)
     if name then
       world.names[value] = name
@@ -124,9 +150,9 @@ end
 function pair.decode_value(payload, at, world)
   local a <const> = table.pack(reference.decode_value(payload, at, world.links))
   local b <const> = table.pack(accelerator.decode_value(payload, at, world.links))
-  if a.n ~= b.n or a[2] ~= b[2] then differ("decode_value", a, b, payload) end
-  if a.n == 2 and not same(a[1], b[1]) then differ("decode_value", a[1], b[1], payload) end
-  if a.n == 1 and not same_fields(a[1], b[1]) then differ("refusal of a value", a[1], b[1], payload) end
+  if a[2] ~= b[2] then differ("decode_value", a, b, payload) end
+  if a[2] and not same(a[1], b[1]) then differ("decode_value", a[1], b[1], payload) end
+  if not a[2] and not same_fields(a[1], b[1]) then differ("refusal of a value", a[1], b[1], payload) end
   world.made = {}
 end
 

@@ -18,6 +18,7 @@ from khoros.diskutil.creation import mkfs
 from khoros.diskutil.device import FileDevice
 from khoros.diskutil.records import Record
 from khoros.diskutil.values import LuaTable
+from khoros.diskutil.writer import Item, open_writer
 from khoros.formats import constants as C
 
 MEBIBYTE = 1 << 20
@@ -132,3 +133,13 @@ def same_graph(one: Any, other: Any) -> None:
         assert (a.metatable is None) == (b.metatable is None), where
         if a.metatable is not None:
             pending.append((a.metatable, b.metatable, f"metatable of {where}"))
+
+
+def forged(path: Path, *items: Item, extension: int = C.EXT_REFERENCE) -> None:
+    """Put these objects into an image, whatever they say; `root.x` refers to object 2."""
+    writer = open_writer(path)
+    writer.allocate(20)
+    root = Item(C.ROOT_ID, C.KIND_TABLE, b"\x90\x81\xa1x\xd4" + bytes([extension, 2]))
+    writer.commit([root, *items])
+    writer.close()
+    writer.store.close()

@@ -235,7 +235,7 @@ def test_the_log_is_kept_short_by_checkpoints():
     device = MemoryDevice(new_disk(sectors=C.LOG_LBA + 60 * 256 + 24))
     writer = Writer(reader.Store(device))
     for number in range(40):
-        writer.commit([Item(1, C.KIND_TABLE, table(n=number, s="x" * 100_000))])
+        writer.commit([Item(1, C.KIND_TABLE, table(**{"n": number, "x" * 100_000: "a key stands in full"}))])
     store = reader.Store(MemoryDevice(bytearray(device.data)))
     assert len(store.replayed.opened) <= C.REPLAY_SEGMENTS_MAX
     assert store.checkpoint is not None
@@ -248,7 +248,7 @@ def test_wrong_use():
     with pytest.raises(UsageError):
         writer.commit([Item(1, C.KIND_TABLE, table())], "x" * 5000)
     with pytest.raises(KhorosError, match="larger than a segment"):
-        writer.commit([Item(1, C.KIND_TABLE, table(s="x" * 140_000))])
+        writer.commit([Item(1, C.KIND_TABLE, table(**{"x" * 140_000: "a key stands in full"}))])
 
 
 def test_images_are_reproducible(tmp_path, monkeypatch):
