@@ -213,15 +213,16 @@ static void add_raw(lua_State *L)
 }
 
 /* Pushes the table: the functions above, and of the supervisor's bindings those that give no power
- * over the machine: source, modules, clock, random, crc32c, memory. */
+ * over the machine: source, modules, clock, random, crc32c, codec, memory. */
 void libraries_push_kernel(lua_State *L)
 {
     static const char *const powerless[] = {"source", "modules", "clock", "random", "crc32c",
-                                            "memory", NULL};
+                                            "codec", "memory", NULL};
     lua_newtable(L);
     archive_open(L);
     lua_clock_open(L);
     lua_crc32c_open(L);
+    lua_codec_open(L);
     block_open(L);
     luaL_newlib(L, kernel_functions);
     for (const char *const *name = powerless; *name; name++) {

@@ -1,6 +1,7 @@
 -- Commit: finds what changed, encodes it, gives new tables their ids, and hands the entries to the store.
 --
---   scan       every loaded object is encoded and compared with the payload it came from: `changed`
+--   scan       every loaded object is compared with the payload it came from, by fingerprint where the codec takes
+--              them; those that differ are encoded, to be sure: `changed`
 --   count      the new tables that changed objects lead to are counted; the store hands out exactly so many ids
 --   encode     changed objects by id, each followed depth first by the new tables it leads to, children of one table
 --              getting consecutive ids
@@ -9,8 +10,7 @@
 -- Promises: all or nothing; what cannot be saved is named by path before the store is asked for anything; after any
 -- failure the session is as it was before, and the next commit works. A commit costs work in proportion to what
 -- is loaded, whatever the size of the store.
--- Relies on: fs.identity, fs.graph, a codec, the store's allocate and commit. A primitive that takes fingerprints of
--- tables can stand behind `scan` alone.
+-- Relies on: fs.identity, fs.graph, a codec, the store's allocate and commit.
 
 local detached <const> = require "fs.detached"
 local graph <const> = require "fs.graph"
@@ -24,7 +24,8 @@ local type <const> = type
 
 local committing = {}
 
--- session: { map, codec, store, metatables, root, spare = list of ids to give out, getinfo = debug.getinfo or nil }
+-- session: { map, codec, store, metatables, root, spare = list of ids to give out, getinfo = debug.getinfo or nil,
+-- fingerprinter = { changed(self, loaded, payloads, marks, names) -> list of ids that may have changed } or nil }
 local function encode(session, t, miss)
   local metatable = session.metatables.metatable_of(t)
   if metatable == false then
@@ -45,19 +46,38 @@ function committing.take_back(session)
   detached.take_back(session.map, function(t, payload) return committing.is_clean(session, t, payload) end)
 end
 
+-- Calls look_at(id, t) for each loaded object that may not be as it was read.
+local function each_candidate(session, look_at)
+  local map <const> = session.map
+  local loaded <const> = map.loaded
+  if not session.fingerprinter then
+    for id, t in next, loaded do
+      look_at(id, t)
+    end
+    return
+  end
+  local ids <const> = session.fingerprinter:changed(loaded, map.payloads, map.marks, map.names)
+  for i = 1, #ids do
+    local id <const> = ids[i]
+    local t <const> = loaded[id]
+    if t then -- a finalizer that runs while others are encoded may have forgotten it
+      look_at(id, t)
+    end
+  end
+end
+
 -- Loaded objects that are not as they were read: -> list of ids ascending, id -> payload where no new table is in it
 function committing.scan(session)
-  local map <const> = session.map
   committing.take_back(session)
-  local payloads <const> = map.payloads
+  local payloads <const> = session.map.payloads
   local changed, encoded = {}, {}
-  for id, t in next, map.loaded do
+  each_candidate(session, function(id, t)
     local payload = encode(session, t)
     if payload ~= payloads[id] then
       changed[#changed + 1] = id
       encoded[id] = payload
     end
-  end
+  end)
   sort(changed)
   return changed, encoded
 end

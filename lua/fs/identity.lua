@@ -6,6 +6,8 @@
 --                                                             time, and no collection may lose that (see below)
 -- payloads   id -> the payload that the table was filled from
 -- versions   id -> the store's version of it
+-- marks      2 * id, 2 * id + 1 -> the halves of that payload's fingerprint, false while it was not taken; nil where the
+--                                                             session's codec takes none
 -- max_id     the largest id that was met
 --
 -- Why loaded tables are held: a table can be changed and then be reachable only through objects that are not loaded
@@ -22,12 +24,14 @@ local identity = {}
 local WEAK_KEYS <const>, WEAK_VALUES <const> = { __mode = "k" }, { __mode = "v" }
 
 -- -> identity map. It also carries `links`, what codec.decode follows names with. load: the stubs' load function.
-function identity.new(load)
+-- marked: are fingerprints taken?
+function identity.new(load, marked)
   local names = setmetatable({}, WEAK_KEYS)
   local map = {
     names = names,
     objects = setmetatable({}, WEAK_VALUES),
     loaded = {}, payloads = {}, versions = {},
+    marks = marked and {} or nil,
     loaded_count = 0,
     max_id = 0,
     permanents = permanents.new(names),
@@ -62,6 +66,13 @@ function identity.id_of(map, t)
   return math.type(name) and name or nil
 end
 
+local function set_marks(map, id, mark)
+  local marks <const> = map.marks
+  if marks then
+    marks[2 * id], marks[2 * id + 1] = mark, mark
+  end
+end
+
 -- t is now what `payload` says, as of `version`.
 function identity.set_loaded(map, id, t, payload, version)
   if not map.loaded[id] then
@@ -70,6 +81,7 @@ function identity.set_loaded(map, id, t, payload, version)
   map.loaded[id] = t
   map.payloads[id] = payload
   map.versions[id] = version
+  set_marks(map, id, false)
 end
 
 function identity.set_unloaded(map, id)
@@ -79,6 +91,7 @@ function identity.set_unloaded(map, id)
   map.loaded[id] = nil
   map.payloads[id] = nil
   map.versions[id] = nil
+  set_marks(map, id, nil)
 end
 
 -- The table t, new or a stub, is object `id`.
