@@ -14,7 +14,7 @@ local grants <const> = ...
 local ata <const> = require "drivers.ata"
 local service <const> = require "kernel.service"
 
-local primitives <const> = {crc32c = system.crc32c, now = system.time, random = system.random}
+local primitives <const> = {crc32c = system.crc32c, now = system.time, random = system.random, references = system.codec.references}
 
 local NO_STORE <const> = {code = "no_store", message = "there is no store"}
 
