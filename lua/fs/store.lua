@@ -138,7 +138,8 @@ local function check_versions(self, entries)
     local pointer <const>, err = self.mounted.objects:find(item.id)
     if pointer == nil then return nil, err end
     local why <const> = obstacle(self, item, pointer)
-    if why == "absent" and item.kind == KIND_DELETE then
+    -- With a version it was there, and somebody else has removed it: a conflict.
+    if why == "absent" and item.kind == KIND_DELETE and item.expected == nil then
       return errors.new("absent", ("there is no object %d to delete"):format(item.id), {id = item.id})
     end
     if why then conflicts[#conflicts + 1] = item.id end
@@ -256,7 +257,7 @@ end
 ---   commit{entries = {{id, kind, payload, expected}, …}, message} →
 ---     {transaction, objects, bytes, time, versions in order} | nil, err ("conflict" with err.ids, "no_space", …).
 ---     `expected`: the version that was read, 0 for an object that must not exist yet, nil for whatever is there.
----     KIND_DELETE without a payload removes an object.
+---     KIND_DELETE without a payload removes an object; one that is not there is a conflict if `expected` is given, else "absent".
 ---   log([limit]) → list of {transaction, time, message, objects, bytes}, oldest first, the last `limit` ones | nil, err
 ---   info() → table (information.lua) | nil, err · status() → "clean" | "recovered" | "read_only", reason
 ---   transaction() → number of the last transaction, 0 for none
