@@ -18,13 +18,12 @@ from khoros.formats import constants as C
 
 from . import composites, entries, frames, kinds, replay, scan
 from .errors import KhorosError, ObjectError
+from .graph import Marks
 from .index import Index, Slot
 from .reader import Store
 from .records import Pointer, Record
 from .segments import parse as parse_segment
 
-# Ids up to this are marked in a bitmap; a store with larger ones uses a set.
-_BITMAP_IDS = 1 << 27
 Progress = Callable[[str, int, int], None]
 
 
@@ -59,30 +58,6 @@ class Report(NamedTuple):
     def errors(self) -> int:
         """How many findings are errors."""
         return sum(finding.error for finding in self.findings)
-
-
-class _Marks:
-    """A set of object ids, dense ones cheaply."""
-
-    def __init__(self, next_id: int) -> None:
-        self._bits = bytearray(next_id // 8 + 1) if next_id <= _BITMAP_IDS else None
-        self._ids: set[int] = set()
-
-    def add(self, identity: int) -> bool:
-        """Whether it was new."""
-        if self._bits is None or identity >= 8 * len(self._bits):
-            before = len(self._ids)
-            self._ids.add(identity)
-            return len(self._ids) > before
-        at, bit = identity >> 3, 1 << (identity & 7)
-        new = not self._bits[at] & bit
-        self._bits[at] |= bit
-        return new
-
-    def __contains__(self, identity: int) -> bool:
-        if self._bits is None or identity >= 8 * len(self._bits):
-            return identity in self._ids
-        return bool(self._bits[identity >> 3] & 1 << (identity & 7))
 
 
 class Check:
@@ -288,7 +263,7 @@ class Check:
     def _check_objects(self) -> None:
         """Every object: entry, canonical value, references; then what the root reaches."""
         store = self._store
-        exists = _Marks(store.next_id)
+        exists = Marks(store.next_id)
         ids, starts, targets = array("q"), array("q"), array("q")
         for identity, pointer in self._object_pointers():
             self._objects += 1
@@ -337,10 +312,10 @@ class Check:
                 if other != identity:
                     self._error(f"object {node} is a part of object {other} and of object {identity}")
 
-    def _check_references(self, exists: _Marks, ids: array[int], starts: array[int],
+    def _check_references(self, exists: Marks, ids: array[int], starts: array[int],
                           targets: array[int]) -> None:
         place = {identity: number for number, identity in enumerate(ids)}
-        reached, pending = _Marks(self._store.next_id), [C.ROOT_ID]
+        reached, pending = Marks(self._store.next_id), [C.ROOT_ID]
         reached.add(C.ROOT_ID)
         count = 0
         while pending:

@@ -30,9 +30,17 @@ COMMANDS = {
     "import": ("import_", "Bring in a JSON or MessagePack file."),
     "export": ("export", "Write a value as JSON or MessagePack."),
     "log": ("log", "List the transactions."),
+    "undo": ("undo", "Take a transaction back."),
+    "gc": ("gc", "Delete what nothing refers to."),
+    "compact": ("compact", "Give up history and garbage, and make the file small."),
     "info": ("info", "Say what an image is and how it is."),
     "check": ("check", "Verify everything; fsck's exit codes."),
     "dump": ("dump", "Show every structure on disk."),
+    "map": ("map", "Draw what lies where: terminal, SVG, HTML."),
+    "du": ("du", "Show how much each thing takes."),
+    "diff": ("diff", "Show what two images, or two times of one, hold differently."),
+    "repair": ("repair", "Write a new image of what a damaged one still holds."),
+    "bisect": ("bisect", "Find the transaction from which on a test fails."),
 }
 
 EXIT_INTERNAL = 70
@@ -40,6 +48,9 @@ EXIT_INTERRUPTED = 130
 EXIT_CLOSED_PIPE = 141
 # fsck(8): operational error, usage error, errors left uncorrected.
 _CHECK_OPERATIONAL, _CHECK_USAGE, _CHECK_ERRORS = 8, 16, 4
+# diff(1): trouble.
+_DIFF_TROUBLE = 2
+_OUTPUT_FAILED = 7
 
 
 class _ClosedPipe(Exception):
@@ -103,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run a command; its exit code. Never raises, never prints a traceback without --debug."""
-    checking = next((word for word in arguments if not word.startswith("-")), "") == "check"
+    command = next((word for word in arguments if not word.startswith("-")), "")
     debug = "--debug" in arguments or bool(os.environ.get("KHOROS_DEBUG"))
     try:
         result = cli.main(_debug_first(arguments), prog_name="khoros-disk", standalone_mode=False)
@@ -114,7 +125,7 @@ def run(arguments: list[str]) -> int:
             import traceback
 
             traceback.print_exc()
-        return _report(error, checking)
+        return _report(error, command)
 
 
 def _debug_first(arguments: list[str]) -> list[str]:
@@ -126,7 +137,7 @@ def _debug_first(arguments: list[str]) -> list[str]:
     return ["--debug", *rest, *arguments[end:]]
 
 
-def _report(error: BaseException, checking: bool) -> int:
+def _report(error: BaseException, command: str) -> int:
     """Say what went wrong, in one line on stderr; the exit code for it."""
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
@@ -137,25 +148,32 @@ def _report(error: BaseException, checking: bool) -> int:
         return EXIT_CLOSED_PIPE
     if isinstance(error, KhorosError):
         _say(str(error))
-        return _check_code(error) if checking else error.exit_code
+        return _code_of(error, command)
     if isinstance(error, click.ClickException):
-        return _report_usage(error, checking)
+        return _report_usage(error, command)
     if isinstance(error, KeyboardInterrupt | click.Abort):
         _say("interrupted")
         return EXIT_INTERRUPTED
     if isinstance(error, OSError):
         _say(f"{error.filename or 'output'}: {(error.strerror or str(error)).lower()}")
         _silence_stdout()
-        return _CHECK_OPERATIONAL if checking else 7
+        return {"check": _CHECK_OPERATIONAL, "diff": _DIFF_TROUBLE}.get(command, _OUTPUT_FAILED)
     _say(f"internal error: {type(error).__name__}: {error} (--debug shows where)")
     return EXIT_INTERNAL
 
 
-def _report_usage(error: click.ClickException, checking: bool) -> int:
+def _report_usage(error: click.ClickException, command: str) -> int:
     context = getattr(error, "ctx", None)
     where = context.command_path if context else "khoros-disk"
     _say(error.format_message(), f"{where} --help tells more")
-    return _CHECK_USAGE if checking else error.exit_code
+    return _CHECK_USAGE if command == "check" else error.exit_code
+
+
+def _code_of(error: KhorosError, command: str) -> int:
+    """The error's own exit code, but for commands that speak like an old tool of the same purpose."""
+    if command == "diff":
+        return _DIFF_TROUBLE
+    return _check_code(error) if command == "check" else error.exit_code
 
 
 def _check_code(error: KhorosError) -> int:

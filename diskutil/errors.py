@@ -214,6 +214,12 @@ class NoSuchTransaction(NotFound):
     code = "absent"
 
 
+class NoLongerKept(NotFound):
+    """{name} is no longer kept: its log was given up for space"""
+
+    code = "absent"
+
+
 class InUse(KhorosError):
     """in use by another program ({holder})"""
 
@@ -256,6 +262,13 @@ class CannotStore(KhorosError):
     code = "cannot_save"
 
 
+class CannotUndo(KhorosError):
+    """cannot undo {path}: {what}"""
+
+    exit_code = 8
+    code = "conflict"
+
+
 class CannotExport(KhorosError):
     """cannot export {path}: {what}"""
 
@@ -267,6 +280,13 @@ class BadInput(KhorosError):
     """{what}"""
 
     exit_code = 9
+    code = "invalid"
+
+
+class BisectionFailed(KhorosError):
+    """the test does not tell: {what}"""
+
+    exit_code = 10
     code = "invalid"
 
 

@@ -23,12 +23,28 @@ from typing import Any, NamedTuple, TypeVar
 
 from khoros.formats import constants as C
 
-from . import codec, entries, paths, reader, superblock, trees
-from .errors import KhorosError, NotFound, ObjectError, ReadOnly, UsageError, ValueFormatError
+from . import codec, entries, garbage, history, paths, reader, superblock, trees
+from .errors import (
+    KhorosError,
+    NoSuchTransaction,
+    NotFound,
+    ObjectError,
+    ReadOnly,
+    UsageError,
+    ValueFormatError,
+)
 from .functions import LuaFunction
 from .ordered import LuaMap
 from .saving import Saving
-from .values import Contents, LongString, LuaObject, LuaTable, Permanent, Reference
+from .values import (
+    Contents,
+    FunctionReference,
+    LongString,
+    LuaObject,
+    LuaTable,
+    Permanent,
+    Reference,
+)
 from .writer import Committed, Writer
 
 T = TypeVar("T")
@@ -89,7 +105,12 @@ class Session:
     def outer(self, value: Any) -> Any:
         """A value as people hold it: objects instead of references, long strings in full."""
         if isinstance(value, Reference):
-            return self.resolve(value)
+            found = self.resolve(value)
+            if isinstance(found, LuaFunction) != isinstance(value, FunctionReference):
+                raise ObjectError(file=self.store.device.name, id=value.id, what="kind of what is referred to",
+                                  expected="a function" if isinstance(value, FunctionReference) else "no function",
+                                  found=type(found).__name__)
+            return found
         return self.string(value.id) if isinstance(value, LongString) else value
 
     def resolve(self, reference: Reference) -> LuaTable | LuaMap | LuaObject:
@@ -120,6 +141,10 @@ class Session:
                            advice='open it with mode "r+"')
         assert table.id is not None
         self._changed[table.id] = table
+
+    def held_ids(self) -> list[int]:
+        """Ids of the stored objects that Python holds."""
+        return [identity for identity in list(self._known) if self.store.pointer(identity) is not None]
 
     @property
     def dirty(self) -> bool:
@@ -207,6 +232,10 @@ class Image:
             value, where = value[key], following
         return value
 
+    def object(self, identity: int) -> LuaTable | LuaMap | LuaObject:
+        """The object with that id, wherever it is reachable from. ObjectError if there is none."""
+        return self._session.resolve(Reference(identity))
+
     @property
     def path(self) -> str:
         """The file that was opened."""
@@ -234,6 +263,14 @@ class Image:
             yield Transaction(f"t{record.transaction}", record.transaction, record.time,
                               item.message, record.entry_count, record.content_bytes)
 
+    def at(self, transaction: int | str | Committed | Transaction) -> Image:
+        """The image as it was after a transaction (4, "t4", what `commit` or `history` gave) or a snapshot, by name.
+
+        Read-only; its tables are other objects than those of now. It reads from this image, so it ends with it. Raises
+        NoSuchTransaction, or NoLongerKept when the log of that time was given up for space.
+        """
+        return Image(history.at(self._store, transaction), "r")
+
     # -- writing ----------------------------------------------------------------------------------------------
 
     def commit(self, message: str = "") -> Committed | None:
@@ -241,10 +278,47 @@ class Image:
 
         CannotStore by path, NoSpace, UsageError: nothing was written. DeviceError: open the image again.
         """
+        return self._session.commit(self._writing(), message)
+
+    def undo(self, transaction: int | str | Committed | Transaction) -> Committed | None:
+        """Take one transaction back with a new one; None if nothing of it is left.
+
+        CannotUndo by path where it was changed again since, UsageError with uncommitted changes, NoLongerKept: nothing
+        was changed.
+        """
+        from .undoing import Undoing
+
+        number = history.number_of(transaction)
+        self._refuse_changes()
+        if not 1 <= number <= self.transaction:
+            raise NoSuchTransaction(file=self.path, name=f"t{number}",
+                                    advice=f"the newest is t{self.transaction}")
+        if not Undoing(self, self.at(number - 1), self.at(number)).run():
+            return None
+        try:
+            return self.commit(f"undo t{number}")
+        except KhorosError:
+            self.abort()
+            raise
+
+    def gc(self) -> tuple[int, int]:
+        """Delete what nothing refers to, neither the root nor what Python holds. Returns how many, and their bytes on disk.
+
+        UsageError with uncommitted changes; ObjectError when a reachable object cannot be read: then nothing is deleted.
+        """
+        writer = self._writing()
+        self._refuse_changes()
+        return garbage.collect(writer, self._session.held_ids())
+
+    def _refuse_changes(self) -> None:
+        if self.changed:
+            raise UsageError(what="there are uncommitted changes", advice="commit or abort them first")
+
+    def _writing(self) -> Writer:
         if self._writer is None:
             raise ReadOnly(file=self.path, what="the image was opened for reading",
                            advice='open it with mode "r+"')
-        return self._session.commit(self._writer, message)
+        return self._writer
 
     def abort(self) -> None:
         """Drop uncommitted changes: changed tables are again what is on disk."""

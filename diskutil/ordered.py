@@ -8,7 +8,7 @@ order of a table's map part; a float with an integer's value is that integer.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, ItemsView, Iterator, Mapping, MutableMapping, ValuesView
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -153,6 +153,14 @@ class LuaMap(Identified, MutableMapping[Any, Any]):
                 return
             yield key, value if self._session is None else self._session.outer(value)
 
+    def items(self) -> ItemsView[Any, Any]:
+        """The pairs in order, each leaf read once."""
+        return _Items(self)
+
+    def values(self) -> ValuesView[Any]:
+        """The values in the order of their keys, each leaf read once."""
+        return _Values(self)
+
     def __len__(self) -> int:
         if self._count is None:
             self._count = sum(1 for _ in self._pairs())
@@ -214,6 +222,24 @@ class LuaMap(Identified, MutableMapping[Any, Any]):
     def root(self) -> MapRoot:
         """The root as it stands in the store."""
         return self._root
+
+
+class _Items(ItemsView[Any, Any]):
+    """As the standard view, but without looking up every key."""
+
+    _mapping: LuaMap
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        return self._mapping.range()
+
+
+class _Values(ValuesView[Any]):
+    """As the standard view, but without looking up every key."""
+
+    _mapping: LuaMap
+
+    def __iter__(self) -> Iterator[Any]:
+        return (value for _, value in self._mapping.range())
 
 
 def read_leaf(store: Store, identity: int) -> Pairs:
@@ -281,6 +307,13 @@ class MapCut(NamedTuple):
     payload: bytes
     written: list[tuple[int, bytes]]
     deleted: list[int]
+
+
+def cut_map(pairs: Pairs, take: Callable[[], int]) -> MapCut:
+    """A new map of these pairs, values as payloads hold them; of two with the same key the last."""
+    fresh = LuaMap()
+    fresh._held = {key_order(key): (key, value) for key, value in pairs}
+    return fresh.plan(lambda value: value, take)
 
 
 class _Child(NamedTuple):

@@ -251,9 +251,10 @@ class Store:
 
     def history(self) -> Iterator[Transaction]:
         """User transactions, oldest first. One whose record is gone or bad raises when it is reached."""
+        covered = self.checkpoint.transaction if self.checkpoint is not None else 0
         for number, fields in self.transactions.items():
             pointer = Pointer.of(*fields)
-            if pointer is not None and number <= self.superblock.replay_transaction:
+            if pointer is not None and number <= covered:
                 yield self.transaction_at(number, pointer)
         for transaction in self.replayed.transactions:
             if transaction.record.commit_kind == C.COMMIT_USER:

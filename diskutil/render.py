@@ -14,7 +14,7 @@ import json
 import math
 from typing import Any
 
-from . import paths
+from . import paths, sizes
 from .convert import shape
 from .entries import kind_name
 from .errors import one_line
@@ -235,9 +235,25 @@ def type_name(value: Any) -> str:
 def preview(value: Any) -> str:
     """A scalar in a few characters; what a table or map holds."""
     if isinstance(value, LuaTable | LuaMap):
-        return f"{len(value)} key{'' if len(value) == 1 else 's'}"
+        return sizes.count(len(value), "key")
     text = scalar_text(value)
     return text if len(text) <= _PREVIEW else f"{text[:_PREVIEW - 1]}…"
+
+
+def brief(value: Any) -> str:
+    """A value in one line of bounded length: scalars as `preview`, tables with the beginning of what they hold."""
+    if not isinstance(value, LuaTable | LuaMap):
+        return preview(value)
+    parts: list[str] = []
+    length = len(_opening(value))
+    for label, item, _ in _rows(value, ""):
+        held = isinstance(item, LuaTable | LuaMap)
+        parts.append(label + ("{…}" if held and len(item) else "{}" if held else preview(item)))
+        length += len(parts[-1]) + 2
+        if length > _PREVIEW:
+            parts[-1] = "…"
+            break
+    return f"{_opening(value)}{', '.join(parts)}}}"
 
 
 def name_text(key: Any) -> str:

@@ -12,16 +12,17 @@ from .opening import open_image
 @click.command("cat")
 @options.reading_options()
 @click.argument("path", default=paths.ROOT)
+@options.at_option()
 @click.option("--depth", type=click.IntRange(1), default=100, show_default=True,
               help="How many tables deep to show.")
 @click.option("--raw", is_flag=True, help="A string's bytes and nothing else.")
-def command(image: str, path: str, depth: int, raw: bool, as_json: bool) -> None:
+def command(image: str, path: str, at: str | None, depth: int, raw: bool, as_json: bool) -> None:
     """Show the value at PATH (root.ship.crew[2]) of IMAGE.
 
     Tables in Lua notation, each written out once; strings as they are. --json prints one JSON value: what JSON has no
     form for is marked by a key that begins with $.
     """
-    with open_image(image) as opened:
+    with open_image(image, at=at) as opened:
         value = opened.at_path(path)
         if raw:
             if not isinstance(value, str | bytes):

@@ -11,7 +11,7 @@ from .. import image as images
 from .. import reader
 from ..dumping import Dump, Row
 from ..errors import NotFound, UsageError
-from ..values import LuaTable
+from ..values import LuaObject, LuaTable
 from . import options
 
 _HEX_WIDTH = 16
@@ -20,12 +20,13 @@ _HEX_WIDTH = 16
 @click.command("dump")
 @options.reading_options()
 @click.argument("what", required=False, metavar="[PATH | @OFFSET]")
+@options.at_option()
 @click.option("--hex", "as_hex", is_flag=True, help="Bytes beside their meaning.")
 @click.option("--raw", is_flag=True, help="The bytes of the structure at PATH or @OFFSET, nothing else.")
 @click.option("--head", is_flag=True, help="Superblocks, segments and frames; no entries.")
 @click.option("-a", "--all", "all_segments", is_flag=True, help="Free segments, too.")
-def command(image: str, what: str | None, as_hex: bool, raw: bool, head: bool, all_segments: bool,
-            as_json: bool) -> int:
+def command(image: str, what: str | None, at: str | None, as_hex: bool, raw: bool, head: bool,
+            all_segments: bool, as_json: bool) -> int:
     """Show every structure of IMAGE, from superblocks to entries: place, kind, numbers, length, checksum.
 
     PATH (root.ship) shows the entry of that table, @OFFSET (a byte of the file, @0x… in hexadecimal) the structures
@@ -33,6 +34,8 @@ def command(image: str, what: str | None, as_hex: bool, raw: bool, head: bool, a
     """
     if raw and what is None:
         raise click.UsageError("--raw needs a PATH or an @OFFSET.")
+    if at is not None and (what is None or what.startswith("@")):
+        raise click.UsageError("--at needs a PATH.")
     device = reader.open_device(image)
     try:
         dump = Dump(device)
@@ -45,7 +48,7 @@ def command(image: str, what: str | None, as_hex: bool, raw: bool, head: bool, a
             marked = _offset(what) - device.base
             rows = _at(dump, marked, what)
         else:
-            rows = _of_path(dump, image, what)
+            rows = _of_path(dump, image, what, at)
         bad = _print(rows, device.base, as_hex, raw, head, as_json, marked)
     finally:
         device.close()
@@ -70,11 +73,12 @@ def _at(dump: Dump, offset: int, what: str) -> list[Row]:
     return rows
 
 
-def _of_path(dump: Dump, image: str, path: str) -> list[Row]:
+def _of_path(dump: Dump, image: str, path: str, at: str | None) -> list[Row]:
     """The rows around the entry that holds the table at a path."""
-    with images.open(image) as opened:
+    with images.open(image) as now:
+        opened = now if at is None else now.at(at)
         value = opened.at_path(path)
-        identity = value.id if isinstance(value, LuaTable) else None
+        identity = value.id if isinstance(value, LuaTable | LuaObject) else None
         if identity is None:
             raise UsageError(file=image, what=f"{path} is no table",
                              advice="it stands in the entry of the table around it")

@@ -20,14 +20,16 @@ from .opening import open_image
 @click.command("ls")
 @options.reading_options()
 @click.argument("path", default=paths.ROOT)
+@options.at_option()
 @click.option("-l", "--long", "long_form", is_flag=True, help="Type, id and value too.")
 @click.option("-0", "--null", is_flag=True, help="End names with a zero byte, unescaped.")
-def command(image: str, path: str, long_form: bool, null: bool, as_json: bool) -> None:
+def command(image: str, path: str, at: str | None, long_form: bool, null: bool,
+            as_json: bool) -> None:
     """List the names in a table of IMAGE: the root, or the one at PATH (root.ship.crew).
 
     One name a line, in the store's order: booleans, numbers, strings by their bytes.
     """
-    with open_image(image) as opened:
+    with open_image(image, at=at) as opened:
         table = opened.at_path(path)
         if not isinstance(table, LuaTable | LuaMap):
             raise NotFound(file=image, name=f"{path} is a {render.type_name(table)}, no table",

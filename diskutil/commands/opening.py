@@ -13,12 +13,12 @@ from . import options
 
 
 @contextmanager
-def open_image(path: str, mode: str = "r") -> Iterator[Image]:
-    """The image, closed afterwards; errors from inside carry the file's name."""
+def open_image(path: str, mode: str = "r", at: str | None = None) -> Iterator[Image]:
+    """The image, as of `at` if that is given, closed afterwards; errors from inside carry the file's name."""
     with images.open(path, mode) as opened:
         describe_state(opened)
         try:
-            yield opened
+            yield opened if at is None else opened.at(at)
         except KhorosError as error:
             raise error.in_file(path) from error.__cause__
 

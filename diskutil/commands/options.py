@@ -60,6 +60,11 @@ def message_option(default: str) -> Decorator:
                         help="Message of the transaction.")
 
 
+def at_option() -> Decorator:
+    """--at TXN: the state of the past that a command shows."""
+    return click.option("--at", metavar="TXN", help="As of a transaction (t4), or a snapshot's name.")
+
+
 def reading_options() -> Decorator:
     """What every reading command has: IMAGE, --json, --color."""
 

@@ -252,11 +252,16 @@ end
 local function decode_key(s, at, n, links)
   local head <const> = string_byte(s, at)
   if head and value_decoder.is_extension(head) then
-    local name, after = value_decoder.name(s, at)
+    local name, after, is_function = value_decoder.name(s, at, true)
     if not after then
       return name
     end
-    local key, err = value_decoder.follow(name, links, at)
+    local key, err
+    if is_function then
+      key = links.callable(name)
+    else
+      key, err = value_decoder.follow(name, links, at)
+    end
     if key == nil then
       return err
     end
@@ -351,7 +356,8 @@ end
 
 -- Decodes a payload into the empty table `into`, which must have no metatable.
 -- links.objects[id] -> table, where nil links.make(id) is called; links.permanents[name] -> value; links.string(id) -> the
--- long string whose tree has that id, or any string while it is not known (it then decodes again).
+-- long string whose tree has that id, or any string while it is not known (it then decodes again); links.callable(id) -> the
+-- function with that id, likewise.
 -- -> true, metatable or nil | nil, err with code "malformed" or "unknown_permanent", offset, expected, found, message;
 -- `into` then holds some part.
 function codec.decode(payload, into, links)

@@ -21,6 +21,7 @@ local value_decoder = {}
 local EXT_REFERENCE <const> = layout.EXT_REFERENCE
 local EXT_PERMANENT <const> = layout.EXT_PERMANENT
 local EXT_STRING <const> = layout.EXT_STRING
+local EXT_FUNCTION <const> = layout.EXT_FUNCTION
 local CHUNK_BYTES <const> = layout.CHUNK_BYTES
 local ID_MASK <const> = layout.ID_MASK
 local FIXSTR <const> = messagepack.FIXSTR
@@ -178,14 +179,16 @@ local function read_id(s, at, start, n)
   return id, start + n
 end
 
--- A reference or a permanent -> id (integer) or name (string), position after it | error
-local function read_name(s, at)
+-- A reference or a permanent, with `functions` also the reference of a function
+-- -> id (integer) or name (string), position after it, is it a function? | error
+local function read_name(s, at, functions)
   local kind <const>, start, n = read_extension(s, at)
   if not start then
     return kind
   end
-  if kind == EXT_REFERENCE then
-    return read_id(s, at, start, n)
+  if kind == EXT_REFERENCE or functions and kind == EXT_FUNCTION then
+    local id, after = read_id(s, at, start, n)
+    return id, after, kind == EXT_FUNCTION
   elseif kind == EXT_PERMANENT then
     local name = string_sub(s, start, start + n - 1)
     if not utf8_len(name) then
@@ -200,7 +203,7 @@ local function is_extension(head)
   return EXTENSION[head] ~= nil
 end
 
--- Turns a name into what it stands for. links: { objects =, make =, permanents =, string = }. at: 1-based, for errors.
+-- Turns a name into what it stands for. links: { objects =, make =, permanents =, string =, callable = }. at: 1-based, for errors.
 local function follow(name, links, at)
   if math_type(name) then
     return links.objects[name] or links.make(name)
@@ -218,12 +221,12 @@ end
 -- An extension that is a value -> value, position after it | error
 local function decode_extension(s, at, links)
   local kind <const>, start, n = read_extension(s, at)
-  if start and kind == EXT_STRING then
+  if start and (kind == EXT_STRING or kind == EXT_FUNCTION) then
     local id, after = read_id(s, at, start, n)
     if not after then
       return id
     end
-    return links.string(id), after
+    return (kind == EXT_STRING and links.string or links.callable)(id), after
   end
   local name, after = read_name(s, at)
   if not after then

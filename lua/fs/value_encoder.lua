@@ -23,6 +23,7 @@ local EXT_REFERENCE <const> = layout.EXT_REFERENCE
 local EXT_PERMANENT <const> = layout.EXT_PERMANENT
 local EXT_PACKED <const> = layout.EXT_PACKED
 local EXT_STRING <const> = layout.EXT_STRING
+local EXT_FUNCTION <const> = layout.EXT_FUNCTION
 local CHUNK_BYTES <const> = layout.CHUNK_BYTES
 local PACKED_F64 <const> = layout.PACKED_F64
 local FIXSTR <const> = messagepack.FIXSTR
@@ -124,12 +125,12 @@ local function encode_name(name)
   return extension_head(EXT_PERMANENT, #name) .. name
 end
 
--- The reference of a long string, by the id of its tree.
-local function encode_string_id(id)
-  if id <= 0xff then return string_char(FIXEXT1, EXT_STRING, id) end
-  if id <= 0xffff then return string_pack(">BBI2", FIXEXT2, EXT_STRING, id) end
-  if id <= 0xffffffff then return string_pack(">BBI4", FIXEXT4, EXT_STRING, id) end
-  return string_pack(">BBI8", FIXEXT8, EXT_STRING, id)
+-- The reference of a long string, by the id of its tree, or of a function.
+local function encode_other_id(extension, id)
+  if id <= 0xff then return string_char(FIXEXT1, extension, id) end
+  if id <= 0xffff then return string_pack(">BBI2", FIXEXT2, extension, id) end
+  if id <= 0xffffffff then return string_pack(">BBI4", FIXEXT4, extension, id) end
+  return string_pack(">BBI8", FIXEXT8, extension, id)
 end
 
 local function encode_count(n, fixed, two, four)
@@ -178,7 +179,7 @@ local function encode_value(v, names, miss, key)
   if kind == "string" then
     if #v > CHUNK_BYTES then
       local id = miss and miss(v, key)
-      return id and encode_string_id(id) or nil
+      return id and encode_other_id(EXT_STRING, id) or nil
     end
     return encode_string(v)
   elseif kind == "number" then
@@ -192,6 +193,9 @@ local function encode_value(v, names, miss, key)
   local name = names[v]
   if name == nil and miss then
     name = miss(v, key)
+  end
+  if kind == "function" and math_type(name) then
+    return encode_other_id(EXT_FUNCTION, name)
   end
   return name ~= nil and encode_name(name) or nil
 end

@@ -1,16 +1,21 @@
 -- The loop of a service: one request after the other.
 --
 --     local service = require "kernel.service"
---     service.serve(handlers [, {log = function(text)}])        never returns
+--     service.serve(handlers [, {log = function(text), together = {operation = handler}}])        never returns
 -- A request is system.call(service, operation, …); handlers[operation](client id, …) gives the reply. A handler that
 -- throws gives nil, message and is logged with its traceback; a reply that cannot be sent likewise. An operation that
 -- nobody handles gives nil, "no such operation". service.badge() is the badge of the endpoint the request came by.
+--
+-- Requests for an operation of `together` that wait one behind the other are answered with one call of its handler: it gets
+-- a list of {client =, arguments...}, at most TOGETHER_MAX of them, and returns a list of packed replies in their order.
 --
 -- Promise: no request, whatever it carries, ends the loop.
 
 local _, system <const> = ...
 
 local service <const> = {}
+
+local TOGETHER_MAX <const> = 64
 
 local badge
 
@@ -48,12 +53,57 @@ function service.handle(handlers, log, sender, operation, ...)
   end
 end
 
+--- Letters of calls for the same operation, the first of which was received: list of {sender =, …arguments}, and the letter
+--- behind them, packed, if one was taken.
+local function gather(operation, sender, ...)
+  local list <const> = {table.pack(...)}
+  list[1].sender, list[1].client = sender, sender.process
+  while #list < TOGETHER_MAX do
+    -- One that there is no memory for is gone, and its sender told.
+    local letter <const> = table.pack(pcall(system.receive, 0))
+    local following <const> = letter[1] and letter[2]
+    if not following then return list end
+    table.remove(letter, 1)
+    letter.n = letter.n - 1
+    if following.kind ~= "call" or letter[2] ~= operation then return list, letter end
+    local arguments <const> = table.pack(table.unpack(letter, 3, letter.n))
+    arguments.sender, arguments.client = following, following.process
+    list[#list + 1] = arguments
+  end
+  return list
+end
+
+--- Answers the letters that were gathered.
+local function handle_together(handler, log, list)
+  local done <const>, replies = xpcall(handler, traced, list)
+  if not done then
+    log(replies)
+    local text <const> = replies:match("^[^\n]*")
+    replies = {}
+    for place = 1, #list do replies[place] = {nil, text, n = 2} end
+  end
+  for place, request in ipairs(list) do
+    local answer <const> = replies[place]
+    reply(request.sender, log, true, table.unpack(answer, 1, answer.n or 2))
+  end
+end
+
 function service.serve(handlers, options)
   local log <const> = options and options.log or system.log
-  local function took(sender, ...)
-    if sender then service.handle(handlers, log, sender, ...) end
+  local together <const> = options and options.together or {}
+  local waiting
+  local function took(sender, operation, ...)
+    if not sender then return end
+    local handler <const> = sender.kind == "call" and together[operation]
+    if not handler then return service.handle(handlers, log, sender, operation, ...) end
+    local list <const>, behind = gather(operation, sender, ...)
+    waiting = behind
+    handle_together(handler, log, list)
   end
   local function turn()
+    local letter <const> = waiting
+    waiting = nil
+    if letter then return took(table.unpack(letter, 1, letter.n)) end
     took(system.receive())
   end
   -- A letter for which there is not enough memory raises in receive.

@@ -30,19 +30,37 @@ COMMANDS: dict[str, list[str]] = {
     "info": ["info", "IMAGE"],
     "check": ["check", "IMAGE"],
     "dump": ["dump", "IMAGE"],
+    "map": ["map", "IMAGE"],
+    "du": ["du", "IMAGE"],
+    "diff": ["diff", "IMAGE", "--at", "t1", "t2"],
+    "undo": ["undo", "IMAGE", "t2"],
+    "gc": ["gc", "IMAGE"],
+    "compact": ["compact", "IMAGE"],
+    "repair": ["repair", "IMAGE", "TARGET"],
+    "bisect": ["bisect", "IMAGE", "--", "sh", "-c", "test $KHOROS_TRANSACTION -lt 2"],
 }
 READING = sorted(set(COMMANDS) - {"mkfs"})
+WRITING = ["put", "rm", "import", "undo", "gc", "compact"]
+
+
+def code_of(command: str, usual: int, check: int = 8) -> int:
+    """The exit code of a failure: most commands say what it was, check speaks as fsck and diff as diff."""
+    return {"check": check, "diff": 2}.get(command, usual)
 
 
 def test_every_command_is_tried():
     assert set(COMMANDS) == set(cli.COMMANDS)
 
 
-def run(command: str, image: Path, tmp_path: Path, real: bool = False) -> Result:
+def arguments_of(command: str, image: Path, tmp_path: Path) -> list[str]:
     source = tmp_path / "input.json"
     source.write_text('{"a": 1}')
-    words = {"IMAGE": str(image), "INPUT": str(source)}
-    arguments = [words.get(word, word) for word in COMMANDS[command]]
+    words = {"IMAGE": str(image), "INPUT": str(source), "TARGET": str(tmp_path / "target")}
+    return [words.get(word, word) for word in COMMANDS[command]]
+
+
+def run(command: str, image: Path, tmp_path: Path, real: bool = False) -> Result:
+    arguments = arguments_of(command, image, tmp_path)
     return spawn(*arguments) if real else invoke(*arguments)
 
 
@@ -87,7 +105,7 @@ def test_what_is_no_store(tmp_path, command, kind):
     NO_STORE[kind](path)
     before = images.digest(path)
     result = run(command, path, tmp_path)
-    assert result.code == (8 if command == "check" else 1)
+    assert result.code == code_of(command, 1)
     assert_one_line(result, path)
     assert images.digest(path) == before
 
@@ -110,7 +128,7 @@ def test_mkfs_refuses_what_is_not_empty_and_says_what_it_is(tmp_path, kind):
 def test_a_directory(tmp_path, command):
     (tmp_path / "folder").mkdir()
     result = run(command, tmp_path / "folder", tmp_path)
-    assert result.code == (8 if command == "check" else 7)
+    assert result.code == code_of(command, 7)
     assert_one_line(result, tmp_path / "folder")
     assert list((tmp_path / "folder").iterdir()) == []
 
@@ -118,7 +136,7 @@ def test_a_directory(tmp_path, command):
 @pytest.mark.parametrize("command", READING)
 def test_a_missing_file(tmp_path, command):
     result = run(command, tmp_path / "nowhere", tmp_path)
-    assert result.code == (8 if command == "check" else 7)
+    assert result.code == code_of(command, 7)
     assert_one_line(result, tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
 
@@ -132,7 +150,7 @@ def test_mkfs_in_a_missing_folder(tmp_path):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_device_that_is_no_disk(tmp_path, command):
     result = run(command, Path("/dev/null"), tmp_path)
-    assert result.code == (8 if command == "check" else 7)
+    assert result.code == code_of(command, 7)
     assert_one_line(result, Path("/dev/null"))
 
 
@@ -144,12 +162,12 @@ def test_no_permission(ship, tmp_path, command):
     ship.chmod(0)
     result = run(command, ship, tmp_path)
     ship.chmod(0o600)
-    assert result.code in (5, 7, 8)
+    assert result.code in (2, 5, 7, 8)
     assert_one_line(result, ship)
     assert images.digest(ship) == before
 
 
-@pytest.mark.parametrize("command", ["put", "rm", "import"])
+@pytest.mark.parametrize("command", WRITING)
 def test_a_read_only_file_is_not_written(ship, tmp_path, command, monkeypatch):
     """Root may write to read-only files, so the kernel's refusal is simulated."""
     real_open = os.open
@@ -243,7 +261,7 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 @pytest.mark.parametrize("fault", REFUSED)
-@pytest.mark.parametrize("command", READING)
+@pytest.mark.parametrize("command", sorted(set(READING) - {"repair"}))
 def test_a_store_that_cannot_be_mounted(ship, tmp_path, command, fault):
     damage, word = REFUSED[fault]
     damage(ship)
@@ -251,10 +269,25 @@ def test_a_store_that_cannot_be_mounted(ship, tmp_path, command, fault):
     result = run(command, ship, tmp_path)
     undecidable = fault in ("wrong magic", "superblock checksum", "newer format", "unknown feature",
                             "integer above 2^63-1")
-    assert result.code == ((8 if undecidable else 4) if command == "check" else 1)
+    assert result.code == code_of(command, 1, 8 if undecidable else 4)
     assert_one_line(result, ship)
     assert word in result.complaint
     assert images.digest(ship) == before
+
+
+@pytest.mark.parametrize("fault", REFUSED)
+def test_what_cannot_be_mounted_can_be_repaired_unless_it_is_too_new(ship, tmp_path, fault):
+    REFUSED[fault][0](ship)
+    before = images.digest(ship)
+    result = run("repair", ship, tmp_path)
+    assert images.digest(ship) == before
+    if fault in ("newer format", "unknown feature"):
+        assert result.code == 1
+        assert REFUSED[fault][1] in result.complaint
+        assert not (tmp_path / "target").exists()
+    else:
+        assert result.code == 0, result.err
+        assert invoke("cat", tmp_path / "target", "ship.fuel").text == "5\n"
 
 
 @pytest.mark.parametrize("fault", ["newer format", "truncated image", "superblock checksum"])
@@ -273,16 +306,26 @@ def test_a_bad_object(ship, tmp_path, command):
     images.flip(ship, at + 1)
     before = images.digest(ship)
     result = run(command, ship, tmp_path)
-    if command in ("cat", "export"):
+    if command in ("cat", "export", "undo", "gc", "compact"):
         assert result.code == 1
         assert_one_line(result, ship)
         assert "object 2" in result.complaint
+        assert images.digest(ship) == before
     elif command in ("check", "dump"):
         assert result.code == {"check": 4, "dump": 1}[command]
         assert b"BAD" in result.out or b"error" in result.out
+    elif command == "repair":
+        assert result.code == 1
+        assert b"object 2" in result.out
+    elif command == "bisect":
+        assert result.code == 1
+        assert "object 2" in result.err.decode()
+    elif command in ("diff", "du"):
+        assert result.code == code_of(command, 1)
+        assert "object 2" in result.complaint
     else:
         assert result.code == 0
-    if command in READING and command not in ("put", "rm", "import"):
+    if command in READING and command not in WRITING:
         assert images.digest(ship) == before
 
 
@@ -306,7 +349,7 @@ def test_a_hole_in_the_log(ship, tmp_path, command):
     damaged_log(ship)
     before = images.digest(ship)
     result = run(command, ship, tmp_path)
-    if command in ("put", "rm", "import"):
+    if command in WRITING:
         assert result.code == 5
         assert_one_line(result, ship)
     elif command == "check":
@@ -315,9 +358,12 @@ def test_a_hole_in_the_log(ship, tmp_path, command):
     elif command == "dump":
         assert result.code == 1
         assert b"BAD" in result.out
+    elif command == "repair":
+        assert result.code == 0  # it is a commit record that is damaged; all objects are there
+        assert b"6 objects as of t5" in result.out
     else:
-        assert result.code == 0
-        assert "damaged" in result.complaint
+        assert result.code == (1 if command == "diff" else 0)
+        assert b"damaged" in result.err.splitlines()[0]
     assert images.digest(ship) == before
 
 
@@ -332,9 +378,9 @@ def test_a_stale_superblock_is_refused_and_never_written(ship, tmp_path):
         data[lba * 512 : lba * 512 + 512] = old[lba * 512 : lba * 512 + 512]
     ship.write_bytes(data)
     before = images.digest(ship)
-    for command in READING:
+    for command in sorted(set(READING) - {"repair"}):
         result = run(command, ship, tmp_path)
-        assert result.code == (4 if command == "check" else 1), command
+        assert result.code == code_of(command, 1, 4), command
         assert "older than the log" in result.complaint
     assert images.digest(ship) == before
 
@@ -342,13 +388,13 @@ def test_a_stale_superblock_is_refused_and_never_written(ship, tmp_path):
 # -- streams ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["ls", "dump", "export"])
+@pytest.mark.parametrize("command", ["ls", "dump", "export", "map", "du", "diff"])
 def test_a_closed_pipe_ends_quietly(ship, tmp_path, command):
     import subprocess
 
     from tests.diskutil.commandline import PROGRAM, environment
 
-    arguments = [{"IMAGE": str(ship)}.get(word, word) for word in COMMANDS[command]]
+    arguments = arguments_of(command, ship, tmp_path)
     read_end, write_end = os.pipe()
     os.close(read_end)
     done = subprocess.run([*PROGRAM, *arguments], stdout=write_end, stderr=subprocess.PIPE,
@@ -358,18 +404,18 @@ def test_a_closed_pipe_ends_quietly(ship, tmp_path, command):
     assert done.returncode == cli.EXIT_CLOSED_PIPE
 
 
-@pytest.mark.parametrize("command", ["ls", "cat", "log", "info", "check", "dump", "export", "mkfs"])
+@pytest.mark.parametrize("command", ["ls", "cat", "log", "info", "check", "dump", "export", "mkfs", "map", "du", "diff", "repair"])
 def test_a_full_output_disk(ship, tmp_path, command):
     import subprocess
 
     from tests.diskutil.commandline import PROGRAM, environment
 
     target = tmp_path / "new.img" if command == "mkfs" else ship
-    arguments = [{"IMAGE": str(target)}.get(word, word) for word in COMMANDS[command]]
+    arguments = arguments_of(command, target, tmp_path)
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run([*PROGRAM, *arguments], stdout=full, stderr=subprocess.PIPE,
                               env=environment(), timeout=60, check=False)
-    assert done.returncode == (8 if command == "check" else 7)
+    assert done.returncode == code_of(command, 7)
     assert len(done.stderr.splitlines()) == 1
     assert b"no space left" in done.stderr
 
@@ -379,7 +425,7 @@ def test_real_programs_say_one_line_too(tmp_path, command):
     path = tmp_path / "text"
     text_file(path)
     result = run(command, path, tmp_path, real=True)
-    assert result.code == (8 if command == "check" else 1)
+    assert result.code == code_of(command, 1)
     assert_one_line(result, path)
 
 

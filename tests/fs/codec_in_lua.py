@@ -1,4 +1,5 @@
-"""The Lua codec as Python calls: values cross as the Python codec's own (Contents, Reference, Permanent, LongString).
+"""The Lua codec as Python calls: values cross as the Python codec's own (Contents, Reference, FunctionReference, Permanent,
+LongString).
 
 Strings may be given as str or bytes and come back as `bytes`, whatever they hold; `as_bytes` makes both sides comparable.
 """
@@ -9,7 +10,7 @@ import math
 import struct
 from typing import Any
 
-from khoros.diskutil.values import Contents, LongString, Permanent, Reference
+from khoros.diskutil.values import Contents, FunctionReference, LongString, Permanent, Reference
 from tests.support import lua as lua_support
 
 _GLUE = b"""
@@ -23,6 +24,15 @@ local function object(id)
     objects[id], names[t] = t, id
   end
   return t
+end
+local functions = {}
+local function callable(id)
+  local f = functions[id]
+  if not f then
+    f = function() return id end
+    functions[id], names[f] = f, id
+  end
+  return f
 end
 local function permanent(name)
   local f = values[name]
@@ -41,7 +51,7 @@ local function long_id(v)
   if type(v) == "string" and #v == 65537 then return math.tointeger(v:match("^(%d+) %.*$")) end
 end
 local links <const> = {
-  objects = objects, make = object, string = long,
+  objects = objects, make = object, string = long, callable = callable,
   permanents = setmetatable({}, { __index = function(_, name) return permanent(name) end }),
 }
 local function new() return {} end
@@ -59,7 +69,7 @@ local function each(t)
   return list
 end
 local function name_of(v) return names[v] end
-return object, permanent, new, set, encode, decode, each, name_of, long, long_id
+return object, permanent, new, set, encode, decode, each, name_of, long, long_id, callable, type
 """
 
 
@@ -80,7 +90,7 @@ class LuaCodec:
     def __init__(self) -> None:
         self.lua = lua_support.runtime()
         (self._object, self._permanent, self._new, self._set, self._encode, self._decode, self._each, self._name_of,
-         self._long, self._long_id) = self.lua.execute(_GLUE)
+         self._long, self._long_id, self._callable, self._type) = self.lua.execute(_GLUE)
 
     def encode(self, pairs: list[tuple[Any, Any]], metatable: Any = None) -> bytes:
         """The payload of the table that these assignments, in this order, make; a value None removes."""
@@ -114,6 +124,8 @@ class LuaCodec:
         return result
 
     def to_lua(self, value: Any) -> Any:
+        if isinstance(value, FunctionReference):
+            return self._callable(value.id)
         if isinstance(value, Reference):
             return self._object(value.id)
         if isinstance(value, Permanent):
@@ -127,7 +139,7 @@ class LuaCodec:
         if isinstance(name, bytes):
             return Permanent(name.decode())
         if isinstance(name, int):
-            return Reference(name)
+            return (FunctionReference if self._type(value) == b"function" else Reference)(name)
         if isinstance(value, bytes) and (identity := self._long_id(value)) is not None:
             return LongString(identity)
         return value

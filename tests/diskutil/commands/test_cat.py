@@ -97,3 +97,8 @@ def test_deep_tables_need_no_recursion(empty):
     result = invoke("cat", empty, "--json")
     assert result.code == 1
     assert "too deep for JSON" in result.complaint
+
+
+def test_as_it_was(ship):
+    assert good("cat", ship, "ship.fuel", "--at", "t1").text == "7\n"
+    assert good("cat", ship, "ship.fuel", "--at", "t2").text == "5\n"

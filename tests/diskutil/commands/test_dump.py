@@ -125,3 +125,11 @@ def test_without_any_superblock_the_frames_are_found(ship):
 
 def test_free_segments_only_on_demand(ship):
     assert good("dump", ship, "-a").lines == good("dump", ship).lines
+
+
+def test_a_place_as_it_was(ship):
+    then, now = (good("dump", ship, "ship", *words).text for words in (["--at", "t1"], []))
+    assert then != now
+    assert "table 2" in then
+    assert invoke("dump", ship, "--at", "t1").code == 2
+    assert invoke("dump", ship, "@4096", "--at", "t1").code == 2

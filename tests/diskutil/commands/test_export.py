@@ -59,3 +59,7 @@ def test_a_target_that_cannot_be_written(ship, tmp_path):
     result = invoke("export", ship, "ship.crew", "-o", tmp_path / "no" / "file.json")
     assert result.code == 7
     assert len(result.err.splitlines()) == 1
+
+
+def test_as_it_was(ship):
+    assert good("export", ship, "ship.fuel", "--at", "t1").text == "7\n"

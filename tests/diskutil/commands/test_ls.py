@@ -62,3 +62,13 @@ def test_no_color(ship, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     assert b"\x1b[" not in good("ls", ship, "--color", "auto").out
     assert b"\x1b[" in good("ls", ship, "--color", "always").out
+
+
+def test_as_it_was(ship):
+    good("put", ship, "new", "1")
+    assert good("ls", ship, "--at", "t2").lines == ["crew", "ship"]
+    assert good("ls", ship, "--at", "0").lines == []
+    assert good("ls", ship, "--at", "3", "--json").json["transaction"] == 3
+    result = invoke("ls", ship, "--at", "t4")
+    assert (result.code, "newest is t3" in result.complaint) == (3, True)
+    assert invoke("ls", ship, "--at", "yesterday").code == 2
