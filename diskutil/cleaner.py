@@ -64,7 +64,10 @@ def snapshot_segments(store: Store) -> set[int]:
     for snapshot in store.snapshots:
         index = Index(snapshot.pointer("objects"), snapshot.object_levels, C.KIND_OBJECT_PAGE,
                       store.follow)
-        needed |= {store.geometry.segment_of_offset(p.offset) for _, _, p, _ in index.pages()}
+        table = Index(snapshot.pointer("segments"), snapshot.segment_levels, C.KIND_SEGMENT_PAGE,
+                      store.follow)
+        for tree in (index, table):
+            needed |= {store.geometry.segment_of_offset(p.offset) for _, _, p, _ in tree.pages()}
         for _, fields in index.items():
             pointer = Pointer.of(*fields)
             if pointer is not None:

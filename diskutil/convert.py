@@ -63,7 +63,8 @@ class _Filling:
 
     def value(self, value: Any, path: str) -> Any:
         if isinstance(value, LuaMap):
-            return value if value._session in (None, self._session) else LuaMap(value)
+            ours = self._session is None or value._session in (None, self._session)
+            return value if ours else LuaMap(value)
         if isinstance(value, LuaTable):
             return self._table(value, path)
         if isinstance(value, Mapping) or (
@@ -74,7 +75,10 @@ class _Filling:
         return scalar(value, path)
 
     def _table(self, source: Any, path: str) -> LuaTable:
-        if isinstance(source, LuaTable) and source._session in (None, self._session):
+        # An unbound table may hold tables of the image that it will be put into.
+        if isinstance(source, LuaTable) and (
+            self._session is None or source._session in (None, self._session)
+        ):
             return source
         found = self._tables.get(id(source))
         if found is None:

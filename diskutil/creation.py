@@ -112,21 +112,20 @@ def describe(
 
 def _check_size(size_bytes: int) -> None:
     if size_bytes < BYTES_MIN:
-        raise UsageError(what=f"{_bytes_text(size_bytes)} is too small", advice=_meant(size_bytes))
+        number, given = size_bytes, sizes.count(size_bytes, "byte")
+        if size_bytes and size_bytes % 1024 == 0:
+            number, given = size_bytes // 1024, sizes.text(size_bytes)
+        raise UsageError(what=f"{given} is too small", advice=_meant(number))
     if size_bytes > _BYTES_MAX:
         raise UsageError(what=f"{sizes.text(size_bytes)} is too large",
                          advice=f"a store has at most {sizes.text(_BYTES_MAX)}")
 
 
-def _bytes_text(count: int) -> str:
-    return f"{count} byte{'' if count == 1 else 's'}"
-
-
-def _meant(size_bytes: int) -> str:
+def _meant(number: int) -> str:
     """`12` is probably 12M: the smallest unit that makes the number a possible size."""
     for unit in "KMGT":
-        words = f"{size_bytes}{unit}"
-        if size_bytes and BYTES_MIN <= sizes.parse(words) <= _BYTES_MAX:
+        words = f"{number}{unit}"
+        if number and BYTES_MIN <= sizes.parse(words) <= _BYTES_MAX:
             return f"did you mean {words}?"
     return f"the smallest store has {BYTES_MIN} bytes"
 
@@ -135,7 +134,7 @@ def _segment_sectors(total_sectors: int, segment_bytes: int | None) -> int:
     if segment_bytes is not None:
         size = segment_bytes // C.SECTOR_BYTES
         if not (C.SEGMENT_SECTORS_MIN <= size <= C.SEGMENT_SECTORS_MAX and size & (size - 1) == 0):
-            raise UsageError(what=f"a segment of {_bytes_text(segment_bytes)}",
+            raise UsageError(what=f"a segment of {sizes.count(segment_bytes, 'byte')}",
                              advice="use a power of two from 128K to 16M")
         if superblock.segments_of(total_sectors, size) < C.SEGMENTS_MIN:
             raise UsageError(what=f"segments of {sizes.text(segment_bytes)} are too large here",
@@ -175,7 +174,7 @@ def _label(text: str | None) -> bytes:
     data = (text or "").encode("utf-8", "surrogateescape")
     if len(data) > C.LABEL_BYTES or b"\0" in data:
         raise UsageError(what=f"label {text!r}", expected=f"at most {C.LABEL_BYTES} bytes of UTF-8",
-                         found=_bytes_text(len(data)))
+                         found=sizes.count(len(data), "byte"))
     return data.ljust(C.LABEL_BYTES, b"\0")
 
 
@@ -273,7 +272,7 @@ def _make_in_place(name: str, size_bytes: int | None, label: str | None,
         partition.select(device)
         size = device.size if size_bytes is None else size_bytes
         if size > device.size:
-            raise UsageError(file=name, what=f"has only {_bytes_text(device.size)}")
+            raise UsageError(file=name, what=f"has only {sizes.count(device.size, 'byte')}")
         record = describe(size, label=label, uuid=uuid, segment_bytes=segment_bytes,
                           append_sectors=append_sectors, new_file=False)
         holds = contents.describe(device)

@@ -8,6 +8,7 @@ open is refused.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import io
 import os
@@ -19,6 +20,8 @@ from . import lock
 from .errors import DeviceError, InUse, ReadOnly, TruncatedImage
 
 _SECTOR_BYTES_MAX_READ = 1 << 31
+# fallocate(2): modes of linux/falloc.h.
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2
 
 
 class Device(Protocol):
@@ -40,6 +43,9 @@ class Device(Protocol):
 
     def next_data(self, offset: int) -> int:
         """The first offset from `offset` on where something may have been written; `size` when there is none."""
+
+    def punch(self, offset: int, length: int) -> None:
+        """These bytes are not needed any more, and may read as zeros from now on."""
 
     def flush(self) -> None:
         """Everything written before this call survives a power cut after it."""
@@ -76,6 +82,10 @@ class MemoryDevice:
     def next_data(self, offset: int) -> int:
         """Memory has no holes."""
         return offset
+
+    def punch(self, offset: int, length: int) -> None:
+        """Zeros, as a hole reads."""
+        self.write(offset, bytes(length))
 
     def flush(self) -> None:
         """Memory has nothing to flush."""
@@ -151,6 +161,16 @@ class FileDevice:
         except OSError as error:
             return self.size if error.errno == errno.ENXIO else offset
         return min(max(found, offset), self.size)
+
+    def punch(self, offset: int, length: int) -> None:
+        """Give the space of a file's range back to the host: it reads as zeros. What cannot (a block device) stays as it is."""
+        _check_range(self, offset, length)
+        libc = ctypes.CDLL(None, use_errno=True)
+        start = ctypes.c_int64(self.base + offset)
+        failed = libc.fallocate(self._descriptor, _PUNCH_HOLE | _KEEP_SIZE, start, ctypes.c_int64(length))
+        if failed and ctypes.get_errno() not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.ENODEV):
+            raise DeviceError(file=self.name, offset=self.base + offset,
+                              what=f"cannot be made a hole ({os.strerror(ctypes.get_errno())})")
 
     def flush(self) -> None:
         """fsync; where the guest sends FLUSH CACHE."""

@@ -45,6 +45,19 @@ def between_times(one: Image, other: Image) -> Iterator[Difference]:
                                       places.path(identity))
 
 
+def changed_owners(one: Image, other: Image) -> list[tuple[int, str]]:
+    """(id, path) of the tables, maps and functions that both states of one image have and that differ in them."""
+    changed = changed_ids(one.store, other.store)
+    found: dict[int, str] = {}
+    for image in (other, one):
+        places = Places(image, changed)
+        for identity in places.owners:
+            if all(state.store.pointer(identity) is not None or identity == C.ROOT_ID
+                   for state in (one, other)):
+                found.setdefault(identity, places.path(identity))
+    return list(found.items())
+
+
 def between_images(one: Image, other: Image) -> Iterator[Difference]:
     """Differences of two images: `other` minus `one`."""
     yield from _Counterparts().run(one.root, other.root)

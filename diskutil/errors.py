@@ -185,6 +185,12 @@ class StaleSuperblock(FormatError):
     code = "stale"
 
 
+class SourceDamaged(FormatError):
+    """not backed up, the image is damaged: {what}"""
+
+    code = "damaged"
+
+
 class LimitError(FormatError):
     """a limit is exceeded: {what}"""
 
@@ -260,6 +266,13 @@ class CannotStore(KhorosError):
 
     exit_code = 8
     code = "cannot_save"
+
+
+class CannotUndo(KhorosError):
+    """cannot undo {path}: {what}"""
+
+    exit_code = 8
+    code = "conflict"
 
 
 class CannotExport(KhorosError):

@@ -23,8 +23,16 @@ from typing import Any, NamedTuple, TypeVar
 
 from khoros.formats import constants as C
 
-from . import codec, entries, history, paths, reader, superblock, trees
-from .errors import KhorosError, NotFound, ObjectError, ReadOnly, UsageError, ValueFormatError
+from . import codec, entries, garbage, history, paths, reader, superblock, trees
+from .errors import (
+    KhorosError,
+    NoSuchTransaction,
+    NotFound,
+    ObjectError,
+    ReadOnly,
+    UsageError,
+    ValueFormatError,
+)
 from .functions import LuaFunction
 from .ordered import LuaMap
 from .saving import Saving
@@ -120,6 +128,10 @@ class Session:
                            advice='open it with mode "r+"')
         assert table.id is not None
         self._changed[table.id] = table
+
+    def held_ids(self) -> list[int]:
+        """Ids of the stored objects that Python holds."""
+        return [identity for identity in list(self._known) if self.store.pointer(identity) is not None]
 
     @property
     def dirty(self) -> bool:
@@ -253,10 +265,47 @@ class Image:
 
         CannotStore by path, NoSpace, UsageError: nothing was written. DeviceError: open the image again.
         """
+        return self._session.commit(self._writing(), message)
+
+    def undo(self, transaction: int | str | Committed | Transaction) -> Committed | None:
+        """Take one transaction back with a new one; None if nothing of it is left.
+
+        CannotUndo by path where it was changed again since, UsageError with uncommitted changes, NoLongerKept: nothing
+        was changed.
+        """
+        from .undoing import Undoing
+
+        number = history.number_of(transaction)
+        self._refuse_changes()
+        if not 1 <= number <= self.transaction:
+            raise NoSuchTransaction(file=self.path, name=f"t{number}",
+                                    advice=f"the newest is t{self.transaction}")
+        if not Undoing(self, self.at(number - 1), self.at(number)).run():
+            return None
+        try:
+            return self.commit(f"undo t{number}")
+        except KhorosError:
+            self.abort()
+            raise
+
+    def gc(self) -> tuple[int, int]:
+        """Delete what nothing refers to, neither the root nor what Python holds. Returns how many, and their bytes on disk.
+
+        UsageError with uncommitted changes; ObjectError when a reachable object cannot be read: then nothing is deleted.
+        """
+        writer = self._writing()
+        self._refuse_changes()
+        return garbage.collect(writer, self._session.held_ids())
+
+    def _refuse_changes(self) -> None:
+        if self.changed:
+            raise UsageError(what="there are uncommitted changes", advice="commit or abort them first")
+
+    def _writing(self) -> Writer:
         if self._writer is None:
             raise ReadOnly(file=self.path, what="the image was opened for reading",
                            advice='open it with mode "r+"')
-        return self._session.commit(self._writer, message)
+        return self._writer
 
     def abort(self) -> None:
         """Drop uncommitted changes: changed tables are again what is on disk."""

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from khoros.formats import constants as C
 
+from . import sizes
 from .device import Device, FileDevice
 from .errors import ForeignPartitions
 
@@ -72,7 +73,7 @@ def select(device: FileDevice) -> Partition | None:
 def describe(rows: list[Partition]) -> str:
     """What a partition table holds, for people: `GPT: 2 partitions`."""
     count = len(rows)
-    return f"{rows[0].table}: {count} partition{'s' if count != 1 else ''}"
+    return f"{rows[0].table}: {sizes.count(count, 'partition')}"
 
 
 def _mbr(sector: bytes) -> list[Partition]:

@@ -14,7 +14,7 @@ import json
 import math
 from typing import Any
 
-from . import paths
+from . import paths, sizes
 from .convert import shape
 from .entries import kind_name
 from .errors import one_line
@@ -235,7 +235,7 @@ def type_name(value: Any) -> str:
 def preview(value: Any) -> str:
     """A scalar in a few characters; what a table or map holds."""
     if isinstance(value, LuaTable | LuaMap):
-        return f"{len(value)} key{'' if len(value) == 1 else 's'}"
+        return sizes.count(len(value), "key")
     text = scalar_text(value)
     return text if len(text) <= _PREVIEW else f"{text[:_PREVIEW - 1]}…"
 

@@ -228,8 +228,10 @@ class Replay:
         user = record.commit_kind == C.COMMIT_USER
         self._agree(record, last)
         self._check_entries(_USER_KINDS if user else _SYSTEM_KINDS, record.next_id)
-        for row, offset in self._pending:
-            self._apply(row, offset)
+        # Objects that a checkpoint moves are found through its pages only (SPEC 5).
+        if not self._has_checkpoint():
+            for row, offset in self._pending:
+                self._apply(row, offset)
         place = (base + last.offset) // C.PLACE_UNIT_BYTES
         pointer = Pointer(place, C.KIND_COMMIT, last.payload_bytes, last.crc)
         self._transactions.append(Transaction(record, message, pointer, frame.lba))
@@ -239,16 +241,20 @@ class Replay:
     def _check_entries(self, kinds: frozenset[int], next_id: int) -> None:
         """EntryError for an entry that such a transaction cannot have, or an id twice."""
         seen: set[int] = set()
+        moving = self._has_checkpoint()
         for row, _ in self._pending:
-            if row.kind not in kinds or (row.kind == C.KIND_DELETE and row.payload_bytes):
+            if row.kind not in kinds or (row.kind == C.KIND_DELETE and (row.payload_bytes or moving)):
                 raise EntryError(what="kind of an entry", expected="one that such a transaction has",
                                  found=entries.kind_name(row.kind))
             if row.kind in entries.PAGE_KINDS or row.kind == C.KIND_CHECKPOINT:
                 continue
-            if not C.ROOT_ID <= row.id < next_id or row.id in seen:
+            if not C.ROOT_ID <= row.id < next_id or (row.id in seen and not moving):
                 raise EntryError(what="id of an object", expected=f"each once, below {next_id}",
                                  found=row.id)
             seen.add(row.id)
+
+    def _has_checkpoint(self) -> bool:
+        return any(row.kind == C.KIND_CHECKPOINT for row, _ in self._pending)
 
     def _agree(self, record: Record, last: Entry) -> None:
         """EntryError that names the first field of a commit record that its transaction contradicts."""

@@ -59,6 +59,8 @@ def pages_of_now(store: Store) -> Counter[int]:
         index = Index(snapshot.pointer("objects"), snapshot.object_levels, C.KIND_OBJECT_PAGE,
                       store.follow)
         _count_pages(store, index, found)
+        _count_pages(store, Index(snapshot.pointer("segments"), snapshot.segment_levels,
+                                  C.KIND_SEGMENT_PAGE, store.follow), found)
         for _, fields in index.items():
             pointer = Pointer.of(*fields)
             if pointer is not None:

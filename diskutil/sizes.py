@@ -1,4 +1,4 @@
-"""Sizes as people type and read them: `64M`, `1.5G`, 1024-based.
+"""Sizes as people type and read them: `64M`, `1.5G`, 1024-based; and counts of things.
 
 Promise: `parse` and `text` agree (`parse(text(n))` is n for whole units), and a size that cannot be meant is refused
 with the size that probably was.
@@ -32,3 +32,8 @@ def text(size_bytes: int) -> str:
             return f"{size_bytes // step}{unit}" if size_bytes % step == 0 else (
                 f"{size_bytes / step:.1f}{unit}")
     return str(size_bytes)
+
+
+def count(number: int, thing: str) -> str:
+    """`1 object`, `2 objects`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"

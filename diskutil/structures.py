@@ -1,7 +1,7 @@
 """Takes any structure apart into named parts: which bytes mean what. For `dump --hex` and `dump @OFFSET`.
 
 Pure, and never fails: bytes that do not parse are parts called by what is wrong with them. Fixed structures are taken
-apart by their schemas, table payloads value by value.
+apart by their schemas, payloads of objects value by value.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from khoros.formats import (
 )
 from khoros.formats import constants as C
 
-from . import codec, entries, paths
+from . import codec, entries, kinds, paths
 from .errors import ValueFormatError, one_line
 from .records import Pointer
 from .segments import parse as parse_segment
+from .values import LongString, Reference
 
 SEGMENT_STATES = {C.SEGMENT_FREE: "free", C.SEGMENT_OPEN: "open", C.SEGMENT_FULL: "full",
                    C.SEGMENT_PENDING: "pending", C.SEGMENT_BAD: "bad"}
@@ -108,6 +109,8 @@ def payload(kind: int, data: bytes) -> list[Part]:
         return _checkpoint(data)
     if kind in (C.KIND_OBJECT_PAGE, C.KIND_TRANSACTION_PAGE, C.KIND_SEGMENT_PAGE):
         return _page(kind, data)
+    if kind in _ELEMENTS:
+        return _elements(kind, data)
     return [Part(0, len(data), "payload", f"{len(data)} bytes")] if data else []
 
 
@@ -149,6 +152,63 @@ def _slot(kind: int, raw: bytes) -> str:
             f"bytes, crc {pointer.crc:#010x}")
 
 
+# kind -> what the elements of its array are called, in order; the last name goes on for all that follow.
+_ELEMENTS = {
+    C.KIND_FUNCTION: ["chunk", "prototype", "dump_bytes", "dump_crc", "release", "cell"],
+    C.KIND_CHUNK: ["name", "text"],
+    C.KIND_CELL: ["value"],
+    C.KIND_TREE: ["element"],
+    C.KIND_TREE_NODE: ["element"],
+    C.KIND_MAP: ["pairs", "levels", "root"],
+    C.KIND_MAP_NODE: ["element"],
+}
+
+
+def _elements(kind: int, data: bytes) -> list[Part]:
+    """A payload of arrays, element by element; a piece of a string as a whole."""
+    if kind == C.KIND_TREE_NODE and data[:1] in (b"\xc4", b"\xc5", b"\xc6"):
+        return [Part(0, len(data), "piece of a string", f"{len(data)} bytes with their head")]
+    names = _ELEMENTS[kind]
+    rows: list[Part] = []
+    at = number = 0
+    try:
+        while at < len(data):
+            name, text, end = _element(data, at)
+            if not name:
+                name, number = names[min(number, len(names) - 1)], number + 1
+            rows.append(Part(at, end - at, name, text))
+            at = end
+    except ValueFormatError as error:
+        rows.append(Part(at, len(data) - at, "payload", f"not canonical: {one_line(str(error))}"))
+    return rows
+
+
+def _element(data: bytes, at: int) -> tuple[str, str, int]:
+    """(name of a head, or empty for a value; text; end) of what stands at `at`."""
+    code = data[at]
+    if 0x90 <= code <= 0x9F or code in (0xDC, 0xDD):
+        count, end = codec.decode_count(data, at)
+        return "array", f"{count} elements", end
+    if 0x80 <= code <= 0x8F or code in (0xDE, 0xDF):
+        size = {0xDE: 2, 0xDF: 4}.get(code, 0)
+        count = int.from_bytes(data[at + 1 : at + 1 + size], "big") if size else code & 15
+        return "map", f"{count} pairs", at + 1 + size
+    if data[at : at + 1] == kinds.NIL:
+        return "", "nil", at + 1
+    value, end = codec.decode_value(data, at)
+    return "", _show(value), end
+
+
+def _show(value: Any) -> str:
+    from .render import scalar_text
+
+    if isinstance(value, LongString):
+        return f"string {value.id}"
+    if isinstance(value, Reference):
+        return f"object {value.id}"
+    return one_line(scalar_text(value), 80)
+
+
 def _table(data: bytes) -> list[Part]:
     """A table's payload: heads, values of the array part, keys and values, metatable."""
     rows: list[Part] = []
@@ -165,21 +225,14 @@ def _table(data: bytes) -> list[Part]:
 
 def _table_texts(contents: Any) -> list[tuple[str, str]]:
     """(name, text) of each span of `codec.spans`, in its order."""
-    from .render import scalar_text
-
-    def show(value: Any) -> str:
-        if hasattr(value, "id"):
-            return f"object {value.id}"
-        return one_line(scalar_text(value), 80)
-
     packed = codec.is_packed(contents.array)
     rows = [("array part", f"{len(contents.array)} values{', packed' if packed else ''}")]
     if not packed:
-        rows += [(f"[{n}]", show(value)) for n, value in enumerate(contents.array, 1)]
+        rows += [(f"[{n}]", _show(value)) for n, value in enumerate(contents.array, 1)]
     rows.append(("map part", f"{len(contents.pairs)} pairs"))
     for key, value in contents.pairs:
         label = f"[object {key.id}]" if hasattr(key, "id") else paths.text("", key).lstrip(".")
-        rows += [(f"key {label}", show(key)), (f"value of {label}", show(value))]
+        rows += [(f"key {label}", _show(key)), (f"value of {label}", _show(value))]
     if contents.metatable is not None:
-        rows.append(("metatable", show(contents.metatable)))
+        rows.append(("metatable", _show(contents.metatable)))
     return rows

@@ -30,6 +30,7 @@ from . import (
     reader,
     replay,
     retention,
+    sizes,
     space,
     superblock,
 )
@@ -43,6 +44,9 @@ from .retention import Release
 from .segments import Segments
 
 __all__ = ["Committed", "Created", "Item", "Writer", "mkfs", "open_writer"]
+
+
+_GARBAGE_BATCH = 8192
 
 
 class Item(NamedTuple):
@@ -62,7 +66,8 @@ class Committed(NamedTuple):
     time: int
 
     def __str__(self) -> str:
-        return f"t{self.transaction}: {self.objects} objects, {self.bytes} bytes"
+        return (f"t{self.transaction}: {sizes.count(self.objects, 'object')}, "
+                f"{sizes.count(self.bytes, 'byte')}")
 
 
 class Writer:
@@ -111,6 +116,39 @@ class Writer:
         if len(text) > C.MESSAGE_BYTES_MAX:
             raise UsageError(what="the message is too long", found=f"{len(text)} bytes",
                              expected=f"at most {C.MESSAGE_BYTES_MAX}")
+        return self._transact(items, C.COMMIT_USER, text)
+
+    def delete_garbage(self, ids: Sequence[int]) -> None:
+        """Delete objects that nothing refers to, in system transactions: no value changes, and no number is used.
+
+        A cut in between leaves some of them for the next time.
+        """
+        for first in range(0, len(ids), _GARBAGE_BATCH):
+            batch = [Item(i, C.KIND_DELETE, b"") for i in ids[first : first + _GARBAGE_BATCH]]
+            self._transact(batch, C.COMMIT_SYSTEM, b"")
+
+    def drop_history(self) -> None:
+        """Keep nothing but the present and the snapshots, and empty every segment that is worth it."""
+        self._claim()
+        pages = 2 * checkpointing.pages_bound(self.store, 0, self.next_id, 0)
+        if not self._can_checkpoint():
+            raise self._no_space(f"{pages} index pages do not fit")
+        self.checkpoint()
+        self.checkpoint(release=retention.plan(self.store, self._segments, 1 << 60))
+        self.checkpoint()
+        for _ in range(self.store.geometry.segment_count):
+            if not self._clean():
+                break
+
+    def free_segments(self) -> list[int]:
+        """Segments that the checkpoint on disk calls free: nothing in them is ever read."""
+        used = {n for state in (C.SEGMENT_OPEN, C.SEGMENT_FULL, C.SEGMENT_PENDING, C.SEGMENT_BAD)
+                for n in self._segments.in_state(state)}
+        used.add(self.store.replayed.position.segment)
+        return [n for n in range(self.store.geometry.segment_count) if n not in used]
+
+    def _transact(self, items: Sequence[Item], kind: int, text: bytes) -> Committed:
+        """Admit, make room, write: one transaction of that kind."""
         sizes = [*self._sizes(items), entries.size(replay.COMMIT_BYTES + len(text))]
         growth = self._live_change(items)
         terms = space.terms(self.store, growth, self.next_id)
@@ -122,8 +160,9 @@ class Writer:
         self._claim()
         plan = self._make_room(items, sizes, reserve, release)
         encoded = [entries.encode(item.kind, item.id, item.payload) for item in items]
-        number, before = self.store.replayed.chain.transaction + 1, self.store.replayed.position
-        done = self._append(plan, [data for data, _ in encoded], number, C.COMMIT_USER, text)
+        number, before = self.store.replayed.chain.transaction, self.store.replayed.position
+        number += kind == C.COMMIT_USER
+        done = self._append(plan, [data for data, _ in encoded], number, kind, text)
         self._stored += growth
         self._adopt(items, plan, done, [crc for _, crc in encoded], before.segment)
         return Committed(number, len(items), done.record.content_bytes, done.record.time)

@@ -45,10 +45,10 @@ def _print(image: str, store: reader.Store, report: Report, quiet: bool) -> None
             click.echo(f"note: {one_line(finding.text)}")
     if len(report.findings) > _SHOWN_MAX:
         click.echo(f"… and {len(report.findings) - _SHOWN_MAX} more")
-    verdict = f"{report.errors} error{'s' if report.errors != 1 else ''}" if report.errors else "clean"
+    verdict = sizes.count(report.errors, "error") if report.errors else "clean"
     if report.errors or not quiet:
-        click.echo(f"{image}: {verdict}; t{store.transaction}, {report.objects} objects, "
-                   f"{report.frames} frames, {report.pages} pages, "
+        click.echo(f"{image}: {verdict}; t{store.transaction}, {sizes.count(report.objects, 'object')}, "
+                   f"{sizes.count(report.frames, 'frame')}, {sizes.count(report.pages, 'page')}, "
                    f"{sizes.text(report.bytes_read)} verified")
 
 

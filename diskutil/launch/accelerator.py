@@ -40,6 +40,11 @@ def choose(requested: str, boot: Path, say: Callable[[str], None]) -> str:
     return remembered
 
 
+def known() -> str:
+    """What `auto` means as far as is known without a trial: a command that works, if perhaps not the fastest."""
+    return (os.access(KVM, os.R_OK | os.W_OK) and _remembered()) or "tcg"
+
+
 def _try(boot: Path) -> str:
     """Find the answer and remember it. A guest that boots under neither proves nothing about KVM."""
     for answer in ("kvm", "tcg"):

@@ -203,11 +203,10 @@ class _Run:
 
     def _accelerator(self) -> str:
         requested: str = self.options["accel"]
-        if requested == "auto" and self.dry:
-            # Nothing is tried in a dry run.
-            return "kvm:tcg" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "tcg"
         from khoros.diskutil.launch import accelerator
 
+        if requested == "auto" and self.dry:
+            return accelerator.known()
         return accelerator.choose(requested, self.kernel(), say)
 
     def _window(self) -> bool:

@@ -62,6 +62,7 @@ local SCRATCH_BYTES <const> = {0xAE, 0x51}
 local SEND_SECONDS <const> = 2        -- 16 bytes at 110 baud
 local DRAIN_LIMIT <const> = 4096      -- bytes taken from the UART at a time: a line without end must not hold a process
 local INTERRUPT_SLICE_SECONDS <const> = 0.1
+local REST_SECONDS <const> = 0.05
 local POLL_SLEEP_SECONDS <const> = 0.001      -- at 115200 baud the FIFO fills in 1.4 ms
 
 local ERRORS <const> = {overruns = LINE.OVERRUN, parity_errors = LINE.PARITY, framing_errors = LINE.FRAMING, breaks = LINE.BREAK}
@@ -130,8 +131,18 @@ function serial.new(parts)
     end
   end
 
-  -- Switching the FIFOs on empties them (8.5): what has arrived until now is taken first.
-  drain()
+  -- Switching the FIFOs on empties them (8.5): what has arrived until now is taken first; when somebody is sending, all of
+  -- it up to a rest, or the byte that comes in just then would be lost.
+  local function drain_until_rest()
+    local deadline, before = waiting.deadline(clock, REST_SECONDS), 0
+    drain()
+    while ring_bytes > 0 and ring_bytes < RING_BYTES and waiting.remaining(clock, deadline) > 0 do
+      if ring_bytes ~= before then deadline, before = waiting.deadline(clock, REST_SECONDS), ring_bytes end
+      drain()
+    end
+  end
+
+  drain_until_rest()
   ports:out8(REGISTER.fifo_control, CONTROL.FIFO_ON)
   if irq then ports:out8(REGISTER.interrupt_enable, CONTROL.INTERRUPT_DATA) end
 

@@ -45,7 +45,7 @@ function information.collect(mounted, status, reason)
     free_bytes = mounted.segments.free * shape.segment_bytes + mounted.log:placement():rest_bytes(),
     objects = objects, live_bytes = object_bytes, next_id = mounted.next_id,
     transactions = mounted.log.transaction, oldest_transaction = mounted.oldest_transaction,
-    bytes_written = mounted.log.bytes_written, payload_bytes_written = mounted.payload_bytes or 0,
+    bytes_written = mounted.log.bytes_written, payload_bytes_written = mounted.payload_bytes,
     segments_since_checkpoint = mounted.segments_since, commits_since_checkpoint = mounted.commits_since,
   }
 end

@@ -606,17 +606,22 @@ function layout.checkpoint.unpack(s, at)
 end
 
 layout.snapshot = {
-  size = 104,
-  format = "<c64I8I8I8I4I4I4I4",
+  size = 136,
+  format = "<c64I8I8I8I8I8I4I4I8I4I4I4I4",
   offsets = {
     name = 0,
     transaction = 64,
     time = 72,
-    objects_tag = 80,
-    objects_payload_bytes = 88,
-    objects_crc = 92,
-    object_levels = 96,
-    reserved = 100,
+    object_count = 80,
+    object_bytes = 88,
+    objects_tag = 96,
+    objects_payload_bytes = 104,
+    objects_crc = 108,
+    segments_tag = 112,
+    segments_payload_bytes = 120,
+    segments_crc = 124,
+    object_levels = 128,
+    segment_levels = 132,
   },
 }
 
@@ -625,32 +630,47 @@ function layout.snapshot.pack(t)
     t.name,
     t.transaction,
     t.time,
+    t.object_count,
+    t.object_bytes,
     t.objects_tag,
     t.objects_payload_bytes,
     t.objects_crc,
+    t.segments_tag,
+    t.segments_payload_bytes,
+    t.segments_crc,
     t.object_levels,
-    t.reserved)
+    t.segment_levels)
 end
 
 function layout.snapshot.unpack(s, at)
   local name,
     transaction,
     time,
+    object_count,
+    object_bytes,
     objects_tag,
     objects_payload_bytes,
     objects_crc,
+    segments_tag,
+    segments_payload_bytes,
+    segments_crc,
     object_levels,
-    reserved
+    segment_levels
     = string_unpack(layout.snapshot.format, s, at)
   return {
     name = name,
     transaction = transaction,
     time = time,
+    object_count = object_count,
+    object_bytes = object_bytes,
     objects_tag = objects_tag,
     objects_payload_bytes = objects_payload_bytes,
     objects_crc = objects_crc,
+    segments_tag = segments_tag,
+    segments_payload_bytes = segments_payload_bytes,
+    segments_crc = segments_crc,
     object_levels = object_levels,
-    reserved = reserved,
+    segment_levels = segment_levels,
   }
 end
 

@@ -72,9 +72,16 @@ function methods:locate(offset, length)
   return bytes, offset - lba * SECTOR_BYTES + 1
 end
 
-local function corrupt(id, place, difference)
-  local lba <const> = place * UNIT // SECTOR_BYTES
-  return errors.new("corrupt", ("object %d at LBA %d: %s"):format(id, lba, difference), {id = id, lba = lba})
+--- What is no object is called by its own name: its id is a number of another sort.
+local NAMES <const> = {
+  [layout.KIND_COMMIT] = "commit record", [layout.KIND_CHECKPOINT] = "checkpoint",
+  [layout.KIND_OBJECT_PAGE] = "page of the object index", [layout.KIND_SEGMENT_PAGE] = "page of the segment table",
+  [layout.KIND_TRANSACTION_PAGE] = "page of the transaction index",
+}
+
+local function corrupt(kind, id, place, difference)
+  local lba <const>, name <const> = place * UNIT // SECTOR_BYTES, NAMES[kind] or "object"
+  return errors.new("corrupt", ("%s %d at LBA %d: %s"):format(name, id, lba, difference), {id = id, lba = lba})
 end
 
 --- reader:entry(pointer, id [, kind]) → payload, kind, id | nil, err (with id and lba). `kind`, if given, must be the
@@ -82,9 +89,9 @@ end
 function methods:entry(pointer, id, kind)
   local place <const>, found_kind <const>, payload_bytes <const>, crc <const> = entry.parse_pointer(pointer)
   local whole <const> = entry.size(payload_bytes)
-  if not self.geometry.holds(place, whole) then return corrupt(id or 0, place, "its pointer leaves the log") end
+  if not self.geometry.holds(place, whole) then return corrupt(found_kind, id or 0, place, "its pointer leaves the log") end
   if kind and kind ~= found_kind then
-    return corrupt(id or 0, place, ("kind: expected %d, found %d in its pointer"):format(kind, found_kind))
+    return corrupt(kind, id or 0, place, ("kind: expected %d, found %d in its pointer"):format(kind, found_kind))
   end
   local bytes <const>, at = self:locate(place * UNIT, whole)
   if not bytes then
@@ -93,7 +100,7 @@ function methods:entry(pointer, id, kind)
   end
   local found_id <const> = id or entry.parse_header(bytes, at)
   local payload <const>, difference = entry.verify(self.crc32c, bytes, at, found_id, found_kind, payload_bytes, crc)
-  if not payload then return corrupt(found_id, place, difference) end
+  if not payload then return corrupt(found_kind, found_id, place, difference) end
   return payload, found_kind, found_id
 end
 

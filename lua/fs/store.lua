@@ -207,6 +207,7 @@ local function write(self, entries, message, growth)
   self.mounted.segments:follow(segment, opened, segment_sequence + 1, record.transaction)
   self.mounted.segments_since = self.mounted.segments_since + #opened
   self.mounted.growth = self.mounted.growth + growth
+  self.mounted.payload_bytes = self.mounted.payload_bytes + transaction.content_bytes
   local given <const> = adopt(self, entries, pointers, record)
   self.mounted.log:done()
   return given, record

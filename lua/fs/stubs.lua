@@ -32,6 +32,9 @@ local metatables = setmetatable({}, { __mode = "k" })
 
 local STUB <const> = { __metatable = PROTECTED }
 
+-- Whose line an error names: the program's that used the operator, not the metamethod's.
+local USER <const> = 2
+
 -- Loads t if it is a stub. level: as for error.
 local function touch(t, level)
   local load <const> = load_of[t]
@@ -116,19 +119,19 @@ local BINARY <const> = {
 }
 for event, operate in next, BINARY do
   STUB[event] = function(a, b)
-    if load_of[a] then touch(a) end
-    if b ~= nil and load_of[b] then touch(b) end
+    if load_of[a] then touch(a, USER) end
+    if b ~= nil and load_of[b] then touch(b, USER) end
     return again(event, operate, a, b)
   end
 end
 
-function STUB.__index(t, key) touch(t) return t[key] end
-function STUB.__len(t) touch(t) return #t end
-function STUB.__tostring(t) touch(t) return tostring(t) end
-function STUB.__pairs(t) touch(t) return pairs(t) end
+function STUB.__index(t, key) touch(t, USER) return t[key] end
+function STUB.__len(t) touch(t, USER) return #t end
+function STUB.__tostring(t) touch(t, USER) return tostring(t) end
+function STUB.__pairs(t) touch(t, USER) return pairs(t) end
 
 function STUB.__newindex(t, key, value)
-  touch(t)
+  touch(t, USER)
   if key == nil or key ~= key then
     return again("__newindex", function() t[key] = value end, t)
   end
@@ -136,7 +139,7 @@ function STUB.__newindex(t, key, value)
 end
 
 function STUB.__call(t, ...)
-  touch(t)
+  touch(t, USER)
   local metatable <const> = getmetatable(t)
   if metatable == nil or type(metatable) == "table" and metatable.__call == nil then
     return again("__call", t, t) -- fails
@@ -145,7 +148,7 @@ function STUB.__call(t, ...)
 end
 
 function STUB.__close(t, problem)
-  touch(t)
+  touch(t, USER)
   local metatable = getmetatable(t)
   local close = type(metatable) == "table" and metatable.__close
   if not close then

@@ -52,29 +52,44 @@ local function nonsense(what, id)
   return errors.new("corrupt", ("%s %d"):format(what, id))
 end
 
---- Judges an entry of a replayed transaction: the slot to set (a pointer, or false for a deletion), nothing for a page.
+--- Judges an entry of a replayed transaction: the slot to set (a pointer, or false for a deletion), "passed over" for a page
+--- and for what a checkpoint moved: its pages point to it, and nothing else does.
 local function slot_of(record, id, pointer, seen)
   local _, kind <const>, payload_bytes <const> = entry.parse_pointer(pointer)
   local user <const> = record.commit_kind == layout.COMMIT_USER
-  if not user and PAGE_KINDS[kind] then return "page" end
+  if not user and PAGE_KINDS[kind] then return "passed over" end
   if id < layout.ROOT_ID or id >= record.next_id then return nonsense("an object with id", id) end
+  if kind == KIND_DELETE and payload_bytes == 0 and not seen.moving then
+    if seen[id] then return nonsense("two entries for object", id) end
+    seen[id] = true
+    return false
+  end
+  if kind < 1 or kind > LAST_OBJECT_KIND then return nonsense("an entry of kind", kind) end
+  if seen.moving then return "passed over" end
   if seen[id] then return nonsense("two entries for object", id) end
   seen[id] = true
-  if kind == KIND_DELETE and payload_bytes == 0 then return false end
-  if kind < 1 or kind > LAST_OBJECT_KIND then return nonsense("an entry of kind", kind) end
   return pointer
+end
+
+--- Whether a transaction's entries are those of a checkpoint.
+local function has_checkpoint(entries)
+  for at = 2, #entries, 2 do
+    local _, kind <const> = entry.parse_pointer(entries[at])
+    if kind == layout.KIND_CHECKPOINT then return true end
+  end
+  return false
 end
 
 --- Takes a whole transaction of the log into the indexes. Nothing is taken of one that makes no sense.
 local function apply(self, record, entries)
-  local seen <const>, slots <const> = {}, {}
+  local seen <const>, slots <const> = {moving = record.commit_kind ~= layout.COMMIT_USER and has_checkpoint(entries)}, {}
   for at = 1, #entries, 2 do
     local slot <const>, err = slot_of(record, entries[at], entries[at + 1], seen)
     if slot == nil then return nil, err end
     slots[#slots + 1] = slot
   end
   for position, slot in ipairs(slots) do
-    if slot ~= "page" then self.objects:set(entries[position * 2 - 1], slot) end
+    if slot ~= "passed over" then self.objects:set(entries[position * 2 - 1], slot) end
   end
   self:committed(record)
   return true
@@ -116,6 +131,7 @@ function volume.mount(options)
     device = device, crc32c = primitives.crc32c, now = primitives.now,
     chosen = chosen, superblock = chosen.fields, geometry = geometry.new(chosen.fields),
     read_only = chosen.read_only, claimed = false, commits_since = 0, growth = 0,
+    payload_bytes = 0,
   }, methods)
   if options.read_only then self.read_only = "mounted read-only" end
   self.reader = reader.new {device = device, crc32c = self.crc32c, geometry = self.geometry,

@@ -10,7 +10,7 @@
 --     frame(kind, payload)         one frame on COM2      finish([status]) the last words; → true when all is out
 --
 -- Ctrl-C is a byte like any other while somebody reads; otherwise what the process that read last evaluates is abandoned,
--- and the next one, if it has not read since, ends that process. Screen and keyboard are started when nothing
+-- and the next one, if it has not read since, ends that process; so it is said when the first one shows no effect. Screen and keyboard are started when nothing
 -- else is to be done, so that the first output does not wait for them; until then output for the screen is kept.
 -- Promise: bytes typed while nobody reads are kept, up to INPUT_BYTES.
 
@@ -23,6 +23,8 @@ local COLUMNS <const>, ROWS <const> = 80, 24
 local INPUT_BYTES <const> = 1024 * 1024
 local KEPT_FOR_SCREEN <const> = 8192
 local CTRL_C <const> = "\3"
+local PATIENCE_SECONDS <const> = 2        -- with an interrupted process, until a person is told what else can be done
+local HOW_TO_END <const> = "\r\nbusy in one long step; Ctrl-C again ends the shell and what is not committed\r\n"
 local FIFO_FILLED <const>, REFILL_NANOSECONDS <const>, BURST_BYTES <const> = 8, 300000, 4096
 
 local parts <const> = {clock = system.clock, sleep = system.sleep, memory = system.memory}
@@ -63,6 +65,7 @@ local input_bytes = 0
 local readers <const> = {}                -- those who wait: {sender =, deadline =}
 local foreground
 local interrupted = false                 -- has the foreground process been, since it read last?
+local tell_at                             -- when the person is told that it is still busy
 
 local function take_input()
   local bytes <const> = table.concat(input)
@@ -84,9 +87,19 @@ local function expire_readers()
   end
 end
 
--- Seconds until the first reader's time is over.
+local function come_forward(process)
+  foreground, interrupted, tell_at = process, false, nil
+end
+
+local function tell_that_it_is_busy()
+  if not tell_at or system.now() < tell_at then return end
+  tell_at = nil
+  write(HOW_TO_END)
+end
+
+-- Seconds until the first reader's time, or the person's patience, is over.
 local function next_deadline()
-  local first = math.huge
+  local first = tell_at or math.huge
   for _, reader in ipairs(readers) do first = math.min(first, reader.deadline) end
   if first == math.huge then return nil end
   return math.max(0, first - system.now())
@@ -97,6 +110,7 @@ local function interrupt()
   take_input()
   if not foreground then return end
   system.interrupt(foreground, interrupted)
+  tell_at = not interrupted and system.now() + PATIENCE_SECONDS or nil
   interrupted = true
 end
 
@@ -195,7 +209,7 @@ function handlers.mode(_, wanted)
 end
 
 function handlers.foreground(_, process)
-  foreground, interrupted = process, false
+  come_forward(process)
   return true
 end
 
@@ -221,7 +235,7 @@ function handlers.finish(_, status)
 end
 
 local function handle_read(sender, seconds)
-  foreground, interrupted = sender.process, false
+  come_forward(sender.process)
   if input_bytes == 0 then poll_input() end
   if input_bytes > 0 then return system.reply(sender, take_input()) end
   seconds = type(seconds) == "number" and seconds or math.huge
@@ -257,5 +271,6 @@ end
 while true do
   local idle <const> = received(pcall(system.receive, later[1] and 0 or next_deadline()))
   expire_readers()
+  tell_that_it_is_busy()
   if idle and later[1] then table.remove(later, 1)() end
 end

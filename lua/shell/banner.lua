@@ -20,7 +20,7 @@ local function fitting(description, room)
 end
 
 local function disk_row(facts)
-  if not facts.disk then return "no disk with a store: this session lives in memory" end
+  if not facts.disk then return "warning: no disk with a store: this session lives in memory until power-off" end
   local rest = ""
   if facts.objects then rest = (", %d object%s"):format(facts.objects, facts.objects == 1 and "" or "s") end
   if facts.state then rest = rest .. ", " .. facts.state end

@@ -248,7 +248,8 @@ function render(value, state, indent, lead, path)
     local ok, text = pcall(render_object, value, state, indent, lead, path)
     if ok then return text end
     state.depth, state.open[value] = depth, nil
-    return "<" .. cut_text(tostring(text), 200) .. ">"
+    -- The place where it was raised is a line of the system's, and of no use to the reader.
+    return "<" .. cut_text(tostring(text):gsub("^[^:]*lua/[%w_/]+%.lua:%d+: ", ""), 200) .. ">"
   end
   if RANK[kind] or value == nil then return printer.scalar(value, options.exact) end
   return address(value)

@@ -47,7 +47,7 @@ def test_nested_changes_are_found_and_only_they_are_written(ship):
         done = opened.commit("one more")
         assert done is not None
         assert (done.transaction, done.objects) == (3, 1)
-        assert str(done).startswith("t3: 1 objects")
+        assert str(done).startswith("t3: 1 object, ")
     with khoros.open(ship) as opened:
         assert opened["crew"] == ["Jason", "Orpheus", "Medea"]
 

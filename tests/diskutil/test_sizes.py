@@ -34,3 +34,7 @@ def test_whole_units_come_back(size):
 def test_text():
     assert [sizes.text(n) for n in (0, 1023, 1024, 1536, 64 << 20, 3 << 29)] == [
         "0", "1023", "1K", "1.5K", "64M", "1.5G"]
+
+
+def test_counts():
+    assert [sizes.count(n, "page") for n in (0, 1, 2)] == ["0 pages", "1 page", "2 pages"]

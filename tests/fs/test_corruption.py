@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from khoros.formats import constants
 from tests.support import crash
 from tests.support import store as store_support
 from tests.support.crash import Operation
@@ -142,3 +143,15 @@ def test_one_bad_object_does_not_hurt_the_others(run: crash.Run, inspector: cras
         for other, expected in run.model.now.items():
             if other != identity:
                 assert store.read(other) == [expected]
+
+
+def test_a_bad_page_of_the_index_is_not_called_an_object():
+    store = store_support.Store(store_support.Disk(store_support.format_disk()))
+    number = store.allocate()
+    store.commit({number: b"\x90\x80"})
+    store.close()
+    image = store.disk.image
+    tag = (constants.KIND_OBJECT_PAGE << constants.ID_BITS).to_bytes(8, "little")
+    image[image.rfind(tag) + 16] ^= 0xFF
+    with pytest.raises(store_support.StoreError, match=r"page of the object index 0 at LBA \d+: crc"):
+        store_support.Store(store_support.Disk(image)).read(number)

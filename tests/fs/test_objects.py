@@ -489,6 +489,10 @@ def test_a_bad_object_names_itself_and_hurts_no_other(memory: World) -> None:
           function(t) return setmetatable(t, nil) end, function(t) return tostring(t) end, table.unpack } do
         refuses("cannot load root%.list%[2%] %(object 4%): object 4 at LBA 77: crc", touch, r.root.list[2])
       end
+      for _, operation in ipairs { "return x[1]", "x[1] = 2", "return #x", "return x + 1", "return x < x", "x()" } do
+        local x_is = load("local x = ... " .. operation, "=program")
+        refuses("^program:1: cannot load root%.list%[2%]", function() x_is(r.root.list[2]) end)
+      end
       assert(r.commit().objects == 0)
       store.bad[b] = nil
       assert(r.root.list[2][1] == "b")

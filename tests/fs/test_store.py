@@ -59,6 +59,17 @@ def test_what_was_committed_is_read_before_and_after_a_mount():
         store.read(first + 1)
 
 
+def test_info_tells_what_was_written_since_the_mount_for_how_much_content():
+    store = fresh()
+    store.commit({1: b"a" * 100})
+    store.commit({1: b"a" * 1000})
+    info = store.info()
+    assert info["payload_bytes_written"] == 1100
+    assert info["bytes_written"] == 2 * 4096
+    again = Store(store.disk).info()
+    assert (again["payload_bytes_written"], again["bytes_written"]) == (0, 0)
+
+
 def test_versions_tell_of_conflicts():
     store = fresh()
     one = store.records(1)[0]["version"]

@@ -15,6 +15,7 @@ import pytest
 import khoros
 from khoros.diskutil import check, reader
 from khoros.formats import constants as C
+from tests.diskutil.commandline import invoke
 from tests.fs.sessions import World
 
 HERE = Path(__file__).parent
@@ -56,6 +57,15 @@ def test_the_host_opens_it(name, tmp_path):
     store.close()
     assert [finding.text for finding in report.findings if finding.error] == []
     assert path.read_bytes() == image_bytes(name)
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_its_annotated_dump_is_what_dump_says(name, tmp_path):
+    """NAME.dump.txt is `khoros-disk dump --hex` of the image: every byte of it beside its meaning."""
+    path = tmp_path / "golden.img"
+    path.write_bytes(image_bytes(name))
+    result = invoke("dump", path, "--hex")
+    assert result.out.decode() == (HERE / f"{name}.dump.txt").read_text()
 
 
 @pytest.mark.parametrize("name", IMAGES)

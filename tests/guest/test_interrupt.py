@@ -46,6 +46,19 @@ def interrupted(machine, program: str, presses: int) -> None:
     assert machine.enter("20 + 22").splitlines()[-1] == "42"
 
 
+def test_what_one_press_cannot_abandon_is_said_with_what_can_be_done(boot):
+    machine = boot()
+    machine.expect_prompt()
+    machine.send(BUSY_IN_C["hostile pattern"] + "\r")
+    machine.wait(0.4)
+    machine.send(b"\x03")
+    machine.expect(b"Ctrl-C again ends the shell")
+    machine.send(b"\x03")
+    machine.expect("the shell ended")
+    machine.expect_prompt()
+    assert machine.enter("20 + 22") == "42"
+
+
 def test_one_press_abandons_what_passes_a_lua_instruction(boot):
     machine = boot()
     machine.expect_prompt()

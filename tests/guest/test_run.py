@@ -111,6 +111,12 @@ def test_without_a_disk_the_session_is_in_memory_with_a_warning():
     assert result.stderr.count(b"\n") == 1
 
 
+def test_what_a_dry_run_prints_works_when_it_is_pasted():
+    printed = run("print(6 * 7)", "--dry-run").stdout.decode()
+    pasted = subprocess.run(["sh", "-c", printed], capture_output=True, timeout=guest.PATIENCE_SECONDS)
+    assert (pasted.stdout, pasted.returncode) == (b"42\n", 0), pasted.stderr
+
+
 def test_the_program_has_the_cpu_only_in_turns():
     """An endless loop in a process of its own does not keep the main chunk from ending."""
     result = run("spawn('while true do end') print('on')")

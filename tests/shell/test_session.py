@@ -346,7 +346,9 @@ def test_banner() -> None:
     assert Shell(setup=f"return {{banner = {{disk = '{long}', objects = 1}}}}").screen[1] == (
         "disk: QEMU HARDDISK (QM00001), 64 MiB, LBA48, PIO 32-bit, 1 object"
     )
-    assert Shell(setup="return {banner = {}}").screen[1] == "no disk with a store: this session lives in memory"
+    assert Shell(setup="return {banner = {}}").screen[1] == (
+        "warning: no disk with a store: this session lives in memory until power-off"
+    )
 
 
 def test_shell_modules_do_not_touch_the_environment_they_run_in() -> None:

@@ -56,6 +56,14 @@ def test_a_session_of_the_store_document() -> None:
     ]
 
 
+def test_the_session_of_the_readme_is_what_one_sees() -> None:
+    text = (LUA.parent / "README.md").read_text()
+    start = text.index("    > root.ship = ")
+    session = [row.strip() for row in text[start : text.index("    > poweroff()")].splitlines()]
+    typed = [row.removeprefix("> ") for row in session if row.startswith("> ")]
+    assert rows(Shell(setup=FIRST + OPEN), *typed) == session
+
+
 def test_completion_loads_what_it_looks_at() -> None:
     shell = Shell(setup=FIRST + OPEN)
     rows(shell, "root.ship = {name = 'Argo', crew = {{role = 'captain'}}}", "commit()")
@@ -73,6 +81,7 @@ def test_one_object_that_cannot_be_read_spoils_nothing_else() -> None:
     )
     again.eval("store.bad[last] = {code = 'damaged', message = 'bad CRC at LBA 5'}")
     shown = "\n".join(rows(again, "root"))
+    assert "<cannot load root." in shown
     assert "bad CRC at LBA 5" in shown
     assert "{1, 2}" in shown or "{3}" in shown
     again.type_bytes("root.bad.\troot.good.\t\x03")

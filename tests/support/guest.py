@@ -36,7 +36,7 @@ BUILD = REPOSITORY / "build"
 KERNEL = BUILD / "khoros.elf"
 ISO = BUILD / "khoros.iso"
 # Generous, because two cores may be shared by a whole test run under emulation: a pass takes a fraction of it.
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 240.0
 PROMPT = re.compile(
     rb"(?:^|[\r\n])(?:\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\s)*> (?:\x1b\[[0-9;?]*[A-Za-z])*\Z"
 )

@@ -37,6 +37,8 @@ def test_sizes_that_cannot_be(tmp_path):
     result = invoke("mkfs", tmp_path / "a.img", "-s", "12")
     assert result.code == 2
     assert result.complaint == "khoros-disk: 12 bytes is too small; did you mean 12M?"
+    result = invoke("mkfs", tmp_path / "a.img", "-s", "100K")
+    assert result.complaint == "khoros-disk: 100K is too small; did you mean 100M?"
     assert invoke("mkfs", tmp_path / "a.img", "-s", "much").code == 2
     assert invoke("mkfs", tmp_path / "a.img").code == 2
     assert list(tmp_path.iterdir()) == []

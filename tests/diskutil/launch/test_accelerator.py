@@ -90,3 +90,12 @@ def test_no_device_means_tcg_and_a_wish_for_kvm_fails(trials, monkeypatch, tmp_p
         choose("kvm")
     assert choose("tcg") == "tcg"
     assert trials == []
+
+
+def test_without_a_trial_only_what_was_found_before_is_known(trials, monkeypatch, tmp_path):
+    assert accelerator.known() == "tcg"
+    choose("auto")
+    assert accelerator.known() == "kvm"
+    monkeypatch.setattr(accelerator, "KVM", tmp_path / "none")
+    assert accelerator.known() == "tcg"
+    assert trials == ["kvm"]
