@@ -170,6 +170,32 @@ static bool put_word(struct message *message, enum tag tag, const void *word)
     return put(message, bytes, sizeof bytes);
 }
 
+/* --- left in the middle ------------------------------------------------------------------------ */
+
+static void begin(lua_State *L, struct message *message)
+{
+    struct message **unfinished = process_unfinished(process_of(L));
+    message->unfinished = *unfinished;
+    *unfinished = message;
+}
+
+/* The innermost one is finished, well or not. */
+static void finish(lua_State *L)
+{
+    struct message **unfinished = process_unfinished(process_of(L));
+    *unfinished = (*unfinished)->unfinished;
+}
+
+void copy_abandon(lua_State *L, struct message *last)
+{
+    struct message **unfinished = process_unfinished(process_of(L));
+    while (*unfinished != last) {
+        struct message *message = *unfinished;
+        *unfinished = message->unfinished;
+        message_destroy_chain(message);
+    }
+}
+
 /* --- packing --------------------------------------------------------------------------------- */
 
 struct packer {
@@ -479,7 +505,14 @@ struct message *copy_pack(lua_State *L, int first, int count, struct message *be
         return give_up(L, NULL, before);
     }
     message->values = (size_t)count;
-    if ((flat ? pack_scalars : pack_graph)(L, message, first, count) != LUA_OK)
+    if (before)
+        begin(L, before);
+    begin(L, message);
+    int status = (flat ? pack_scalars : pack_graph)(L, message, first, count);
+    finish(L);
+    if (before)
+        finish(L);
+    if (status != LUA_OK)
         return give_up(L, message, before);
     if (before)
         before->next = message;
@@ -604,6 +637,7 @@ int copy_unpack(lua_State *L, struct message *chain)
     while (chain && status == LUA_OK) {
         struct message *message = chain;
         chain = message->next;
+        begin(L, message);
         if (!lua_checkstack(L, 2)) {
             lua_settop(L, top > 0 ? top - 1 : 0);
             lua_pushliteral(L, "not enough memory");
@@ -613,6 +647,7 @@ int copy_unpack(lua_State *L, struct message *chain)
             lua_pushlightuserdata(L, message);
             status = lua_pcall(L, 1, LUA_MULTRET, 0);
         }
+        finish(L);
         message_destroy(message);
     }
     if (status != LUA_OK) {

@@ -10,7 +10,7 @@
 #include "pages.h"
 #include "preempt.h"
 
-static struct arena kernel_heap = {.page_limit = SIZE_MAX, .essential = true};
+static struct arena kernel_heap = {.page_limit = SIZE_MAX, .essential = true, .raw = true};
 
 void *kernel_alloc(size_t bytes)
 {

@@ -17,6 +17,7 @@
 #include "hosted.h"
 #include "lauxlib.h"
 #include "lualib.h"
+#include "prototypes.h"
 
 static const luaL_Reg sandboxed[] = {
     {LUA_GNAME, luaopen_base},
@@ -190,11 +191,12 @@ static const luaL_Reg kernel_functions[] = {
     {NULL, NULL},
 };
 
-/* kernel.raw: getmetatable, setmetatable, getinfo of the debug library, for the object store's client;
- * the runtime hands them to trusted modules only. */
+/* kernel.raw: what the object store's client needs to save and load metatables and functions, some of
+ * the debug library and `prototypes`; the runtime hands it to trusted modules only. */
 static void add_raw(lua_State *L)
 {
-    static const char *const names[] = {"getmetatable", "setmetatable", "getinfo", NULL};
+    static const char *const names[] = {"getmetatable", "setmetatable", "getinfo", "getupvalue",
+                                        "setupvalue", "upvalueid", "upvaluejoin", NULL};
     lua_newtable(L);
     lua_pushcfunction(L, luaopen_debug);
     lua_call(L, 0, 1);
@@ -203,6 +205,8 @@ static void add_raw(lua_State *L)
         lua_setfield(L, -3, *name);
     }
     lua_pop(L, 1);
+    prototypes_open(L);
+    lua_setfield(L, -2, "prototypes");
     lua_setfield(L, -2, "raw");
 }
 

@@ -1,6 +1,7 @@
 -- The disk service: finds the disks of the ATA channels and the store on one of them, and serves the store.
 --
--- chunk(grants): grants.ata0, ata1 = {command=, control= port ranges, irq=, name=}; grants.read_only. Requests are those of fs.store
+-- chunk(grants): grants.ata0, ata1, … = {command=, control= port ranges, irq=, bus_master={engine=, status=} or nil};
+-- grants.read_only; grants.life: from the second on, drives may stand in the middle of a command. Requests are those of fs.store
 -- (allocate, read, commit, log, info, status, checkpoint, close) and
 --     describe() → {usable = boolean, description=, state=, warnings={…}}   once the disks have been looked at
 --     disks() → list of {name=, description=, sectors=, finding=}
@@ -26,13 +27,16 @@ local function plain(err)
 end
 
 local function find_disks()
-  for _, name in ipairs{"ata0", "ata1"} do
+  local number = 0
+  while grants["ata" .. number] do
+    local name <const> = "ata" .. number
     local row <const> = grants[name]
-    local channel <const> = row and ata.new{
-      command = row.command, control = row.control, irq = row.irq, clock = system.clock, sleep = system.sleep,
-      memory = system.memory, name = name,
+    local channel <const> = ata.new{
+      command = row.command, control = row.control, irq = row.irq, bus_master = row.bus_master, clock = system.clock,
+      sleep = system.sleep, memory = system.memory, name = name, reset = grants.life > 1,
     }
-    for _, device in ipairs(channel and channel.devices or {}) do disks[#disks + 1] = device end
+    for _, device in ipairs(channel.devices) do disks[#disks + 1] = device end
+    number = number + 1
   end
 end
 

@@ -33,11 +33,13 @@ local function differs(handle, model, absent)
   return nil
 end
 
+local AFTER <const> = "\x91\xadafter the cut\x80"
+
 --- What the store holds once `explore` has committed after the cut.
 local function model_after(model)
   local after <const> = {}
   for id, payload in pairs(model) do after[id] = payload end
-  after[1] = "after the cut"
+  after[1] = AFTER
   return after
 end
 
@@ -76,7 +78,7 @@ local function look_again(disk, primitives, transaction)
     return ("acknowledged transaction %d, the disk shows %d"):format(transaction, handle.transaction())
   end
   return not records and "read after the commit: " .. describe(problem)
-    or records[1].payload ~= "after the cut" and "the commit after the cut is not there" or nil
+    or records[1].payload ~= AFTER and "the commit after the cut is not there" or nil
 end
 
 --- crash.explore{disk=, primitives=, models=, acknowledged=, in_flight=, leave=, again=} → nil | what is wrong.

@@ -175,7 +175,9 @@ class Explorer:
         self.events = run.events()
         self.done = 0
         lua = run.lua
-        self.models = lua_support.to_lua(lua, [dict(state) for state in run.model.states])
+        self.models = lua_support.to_lua(lua, [
+            {identity: data if data[:1] == b"\x90" else store_support.stored(data) for identity, data in state.items()}
+            for state in run.model.states])
         self._explore = load(lua, "crash.lua")[b"explore"]
 
     def prepare(self, state: State) -> None:
