@@ -120,6 +120,18 @@ function scalars.string(s, at)
   return value_decoder.value(s, at, nil)
 end
 
+--- Whether a string of more than two bytes of length begins so: as a key it stands in full.
+function scalars.is_long(head)
+  return head == messagepack.STR32 or head == messagepack.BIN32
+end
+
+--- Such a string as a key. Returns it, position after | nil, err.
+function scalars.long_key(s, at)
+  local text <const>, after = value_decoder.key(s, at)
+  if not after then return nil, text end
+  return text, after
+end
+
 --- A string, or with `into` one that is an object of its own. Returns position after | nil, err.
 function scalars.text(s, at, into)
   local head <const> = string_byte(s, at)
