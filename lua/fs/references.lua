@@ -72,6 +72,11 @@ local function other_key(s, at, n, into)
     if not after then return nil, by end
     return after, math.type(by) and order.REFERENCE or order.PERMANENT, by
   end
+  if head and scalars.is_long_string(head) then
+    local text <const>, beyond <const> = string_at(s, at)
+    if not beyond then return nil, text end
+    return beyond, STRING, text
+  end
   local after <const>, class <const>, by <const> = value(s, at, nil)
   if not after then return nil, class end
   if class == INTEGER then
