@@ -185,6 +185,12 @@ class StaleSuperblock(FormatError):
     code = "stale"
 
 
+class SourceDamaged(FormatError):
+    """not backed up, the image is damaged: {what}"""
+
+    code = "damaged"
+
+
 class LimitError(FormatError):
     """a limit is exceeded: {what}"""
 

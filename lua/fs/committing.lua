@@ -1,6 +1,7 @@
 -- Commit: finds what changed, encodes it, gives new tables their ids, and hands the entries to the store.
 --
---   scan       every loaded object is compared with its base, what it came from: `changed`
+--   scan       every loaded object is compared with its base, what it came from, by fingerprint where the codec takes them;
+--              those that differ are encoded, to be sure: `changed`
 --   count      the new tables and long strings that changed objects lead to are counted; so many ids are reserved
 --   plan       changed objects by id, each followed depth first by the new tables it leads to, children of one table
 --              getting consecutive ids; what is too large for one entry is cut into pieces (fs.trees, fs.long_strings)
@@ -9,8 +10,7 @@
 -- Promises: all or nothing; what cannot be saved is named by path before the store is asked to write anything; after any
 -- failure the session is as it was before, and the next commit works. A commit costs work in proportion to what
 -- is loaded, whatever the size of the store.
--- Relies on: fs.identity, fs.kinds, fs.plans, fs.encoding, the store's allocate and commit. A primitive that takes fingerprints of
--- tables can stand behind `scan` alone.
+-- Relies on: fs.identity, fs.kinds, fs.plans, fs.encoding, the store's allocate and commit.
 
 local detached <const> = require "fs.detached"
 local kinds <const> = require "fs.kinds"
@@ -32,7 +32,8 @@ local committing = {}
 local CHUNK_BYTES <const> = layout.CHUNK_BYTES
 
 -- session: { map, codec, store, metatables, loading, encoder, crc32c, root, spare = list of ids to give out,
--- getinfo = debug.getinfo or nil }
+-- getinfo = debug.getinfo or nil,
+-- fingerprinter = { changed(self, loaded, bases, marks, names) -> list of ids that may have changed } or nil }
 
 -- Is the table as its base says?
 function committing.is_clean(session, t, base)
@@ -48,13 +49,33 @@ function committing.take_back(session)
   detached.take_back(session.map, function(t, base) return is_clean(session, t, base) end)
 end
 
+-- Calls look_at(id, t) for each loaded object that may not be as it was read.
+local function each_candidate(session, look_at)
+  local map <const> = session.map
+  local loaded <const> = map.loaded
+  if not session.fingerprinter then
+    for id, t in next, loaded do
+      look_at(id, t)
+    end
+    return
+  end
+  local ids <const> = session.fingerprinter:changed(loaded, map.payloads, map.marks, map.names)
+  for i = 1, #ids do
+    local id <const> = ids[i]
+    local t <const> = loaded[id]
+    if t then -- a finalizer that runs while others are encoded may have forgotten it
+      look_at(id, t)
+    end
+  end
+end
+
 -- Loaded objects that are not as they were read: -> list of ids ascending, id -> payload where it has nothing new in it
 function committing.scan(session)
-  local map <const>, encoder <const> = session.map, session.encoder
+  local encoder <const> = session.encoder
   committing.take_back(session)
-  local bases <const> = map.payloads
+  local bases <const> = session.map.payloads
   local changed, encoded = {}, {}
-  for id, t in next, map.loaded do
+  each_candidate(session, function(id, t)
     local base <const> = bases[id]
     if type(base) == "string" then
       local payload = encoder.encode(t)
@@ -65,7 +86,7 @@ function committing.scan(session)
     elseif not is_clean(session, t, base) then
       changed[#changed + 1] = id
     end
-  end
+  end)
   sort(changed)
   return changed, encoded
 end

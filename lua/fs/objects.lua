@@ -7,7 +7,8 @@
 -- open's options: store = { allocate, read, commit, log, info } (fs.store, or the same over IPC); environment = the globals of
 -- the process (their standard functions are wrapped, and known by name when saved); permanents = { name = value };
 -- debug = { getmetatable, setmetatable, getinfo } where the process may not have the debug library itself;
--- codec = another codec; crc32c = function(string) → its CRC-32C (plain Lua where there is none).
+-- codec = { encode, decode, … } as fs.codec has them, and perhaps fingerprinter() -> see fs.committing;
+-- crc32c = function(string) → its CRC-32C (plain Lua where there is none).
 --
 -- A session has functions without self: root (a table), commit(message), save(name, value), fetch(name), abort(),
 -- refresh(), changes(), forget(t), log(limit), info(), path(t), register(name, value).
@@ -56,7 +57,8 @@ local function new_session(options)
   local debugging = options.debug or debug
   session.getinfo = debugging and debugging.getinfo
   session.metatables = raw_tables.access(debugging and debugging.setmetatable and debugging)
-  session.map = identity.new(loader(session))
+  session.fingerprinter = session.codec.fingerprinter and session.codec.fingerprinter()
+  session.map = identity.new(loader(session), session.fingerprinter ~= nil)
   detached.prepare(session.map)
   session.loading = loading.new(session.store, session.codec, session.map, session.metatables)
   session.encoder = encoding.new(session)

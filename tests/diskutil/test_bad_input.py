@@ -33,11 +33,12 @@ COMMANDS: dict[str, list[str]] = {
     "map": ["map", "IMAGE"],
     "du": ["du", "IMAGE"],
     "diff": ["diff", "IMAGE", "--at", "t1", "t2"],
+    "backup": ["backup", "IMAGE", "TARGET"],
+    "repair": ["repair", "IMAGE", "TARGET"],
+    "bisect": ["bisect", "IMAGE", "--", "sh", "-c", "test $KHOROS_TRANSACTION -lt 2"],
     "undo": ["undo", "IMAGE", "t2"],
     "gc": ["gc", "IMAGE"],
     "compact": ["compact", "IMAGE"],
-    "repair": ["repair", "IMAGE", "TARGET"],
-    "bisect": ["bisect", "IMAGE", "--", "sh", "-c", "test $KHOROS_TRANSACTION -lt 2"],
 }
 READING = sorted(set(COMMANDS) - {"mkfs"})
 WRITING = ["put", "rm", "import", "undo", "gc", "compact"]
@@ -320,6 +321,10 @@ def test_a_bad_object(ship, tmp_path, command):
     elif command == "bisect":
         assert result.code == 1
         assert "object 2" in result.err.decode()
+    elif command == "backup":
+        assert result.code == 1
+        assert "damaged" in result.complaint
+        assert not (tmp_path / "target").exists()
     elif command in ("diff", "du"):
         assert result.code == code_of(command, 1)
         assert "object 2" in result.complaint
@@ -358,6 +363,9 @@ def test_a_hole_in_the_log(ship, tmp_path, command):
     elif command == "dump":
         assert result.code == 1
         assert b"BAD" in result.out
+    elif command == "backup":
+        assert result.code == 1
+        assert "log is damaged" in result.complaint
     elif command == "repair":
         assert result.code == 0  # it is a commit record that is damaged; all objects are there
         assert b"6 objects as of t5" in result.out
@@ -404,7 +412,8 @@ def test_a_closed_pipe_ends_quietly(ship, tmp_path, command):
     assert done.returncode == cli.EXIT_CLOSED_PIPE
 
 
-@pytest.mark.parametrize("command", ["ls", "cat", "log", "info", "check", "dump", "export", "mkfs", "map", "du", "diff", "repair"])
+@pytest.mark.parametrize("command", [
+    "ls", "cat", "log", "info", "check", "dump", "export", "mkfs", "map", "du", "diff", "backup", "repair"])
 def test_a_full_output_disk(ship, tmp_path, command):
     import subprocess
 
