@@ -72,9 +72,9 @@ local function other_key(s, at, n, into)
     if not after then return nil, by end
     return after, math.type(by) and order.REFERENCE or order.PERMANENT, by
   end
-  if scalars.is_long(head) then
-    local text <const>, beyond = scalars.long_key(s, at)
-    if not text then return nil, beyond end
+  if head and scalars.is_long_string(head) then
+    local text <const>, beyond <const> = string_at(s, at)
+    if not beyond then return nil, text end
     return beyond, STRING, text
   end
   local after <const>, class <const>, by <const> = value(s, at, nil)

@@ -115,21 +115,14 @@ function scalars.reference(s, at, into)
   return extension(s, at, into, false, "a reference")
 end
 
---- A string, of which the caller knows that it is one. Returns it, position after.
+--- A string that is a key: of any length. Returns it, position after | err.
 function scalars.string(s, at)
-  return value_decoder.value(s, at, nil)
+  return value_decoder.key(s, at)
 end
 
---- Whether a string of more than two bytes of length begins so: as a key it stands in full.
-function scalars.is_long(head)
+--- Does a string whose length has four bytes begin so?
+function scalars.is_long_string(head)
   return head == messagepack.STR32 or head == messagepack.BIN32
-end
-
---- Such a string as a key. Returns it, position after | nil, err.
-function scalars.long_key(s, at)
-  local text <const>, after = value_decoder.key(s, at)
-  if not after then return nil, text end
-  return text, after
 end
 
 --- A string, or with `into` one that is an object of its own. Returns position after | nil, err.
