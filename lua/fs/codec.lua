@@ -388,4 +388,10 @@ function codec.decode(payload, into, links)
   return true, metatable
 end
 
+-- One value by itself, for payloads of other kinds than tables.
+-- encode_value(v, names, miss, key) -> bytes | nil: it cannot be saved
+-- decode_value(payload, at, links) -> value, position after it | err. Positions count from 1.
+codec.encode_value = value_encoder.value
+codec.decode_value = value_decoder.value
+
 return codec

@@ -3,7 +3,8 @@
 --     require("services.remote_store").new(system, endpoint) → {allocate, read, commit, log, info}
 -- When the disk service ends and is started again, what only asks (read, log, info, allocate) is asked again, for TRIES
 -- times; a commit that got no answer is an error, code "gone": it may be on disk or not, and only a look at the store can
--- tell. Ids that the service had given out in its earlier life are reserved again, so that a commit can be repeated.
+-- tell. Ids that the service had given out in its earlier life are reserved again, so that a commit can be repeated; that
+-- there was such a life, nobody may have been told: then the refusal of one of our ids says so.
 
 local remote_store <const> = {}
 
@@ -62,10 +63,20 @@ function remote_store.new(system, endpoint)
     return first, err
   end
 
-  function store.commit(request)
+  local function commit_with_ids(request)
     local known <const>, problem <const> = reserve_again()
     if not known then return nil, problem end
     local result <const>, err <const> = ask("commit", request)
+    if type(err) == "table" and err.code == "invalid" and err.unallocated and err.id <= highest then
+      forgotten = true
+      return nil, err, true
+    end
+    return result, err
+  end
+
+  function store.commit(request)
+    local result, err, again = commit_with_ids(request)
+    if again then result, err = commit_with_ids(request) end
     if result == nil and type(err) == "string" then
       if err == "dead" then return nil, {code = "gone", message = LOST_COMMIT} end
       return nil, unanswered(err)
