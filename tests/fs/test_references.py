@@ -28,7 +28,9 @@ local function decode(payload)
     found[#found + 1] = id
     return {}
   end
-  local links <const> = {objects = {}, make = note, string = note, callable = note, permanents = setmetatable({}, {__index = function() return note end})}
+  local links <const> = {
+    objects = {}, make = note, string = note, callable = note, permanents = setmetatable({}, {__index = function() return note end}),
+  }
   local ok, err = codec.decode(payload, {}, links)
   if not ok then return nil, err end
   return found
