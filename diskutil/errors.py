@@ -289,6 +289,12 @@ class BadInput(KhorosError):
     code = "invalid"
 
 
+class NotBuilt(KhorosError):
+    """there is no {name}; ./khoros build makes it"""
+
+    code = "not_built"
+
+
 class BisectionFailed(KhorosError):
     """the test does not tell: {what}"""
 

@@ -2,7 +2,7 @@
 --
 -- chunk(grants): grants.ata0, ata1, … = {command=, control= port ranges, irq=, bus_master={engine=, status=} or nil};
 -- grants.read_only; grants.life: from the second on, drives may stand in the middle of a command. Requests are those of fs.store
--- (allocate, read, commit, log, info, status, checkpoint, close) and
+-- (allocate, read, missing, commit, log, info, status, checkpoint, views, snapshots, keep, gc, close) and
 --     describe() → {usable = boolean, description=, state=, warnings={…}}   once the disks have been looked at
 --     disks() → list of {name=, description=, sectors=, finding=}
 -- Commits that wait behind each other become one transaction with one FLUSH.
@@ -82,7 +82,11 @@ function handlers.disks()
 end
 
 -- A client that stops answering is none of ours: requests are one at a time and all plain values.
-for _, operation in ipairs{"allocate", "read", "log", "info", "status", "checkpoint", "transaction"} do
+local OPERATIONS <const> = {
+  "allocate", "read", "missing", "log", "info", "status", "checkpoint", "transaction", "view", "close_view", "written",
+  "snapshot", "snapshots", "delete_snapshot", "keep", "gc",
+}
+for _, operation in ipairs(OPERATIONS) do
   handlers[operation] = function(_, ...)
     if not mounted then return nil, NO_STORE end
     return mounted[operation](...)

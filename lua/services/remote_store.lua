@@ -1,6 +1,6 @@
 -- The store as a client process sees it: the functions of fs.store that fs.objects needs, over IPC.
 --
---     require("services.remote_store").new(system, endpoint) → {allocate, read, commit, log, info}
+--     require("services.remote_store").new(system, endpoint) → what fs.objects needs of fs.store
 -- When the disk service ends and is started again, what only asks (read, log, info, allocate) is asked again, for TRIES
 -- times; a commit that got no answer is an error, code "gone": it may be on disk or not, and only a look at the store can
 -- tell. Ids that the service had given out in its earlier life are reserved again, so that a commit can be repeated; that
@@ -84,8 +84,17 @@ function remote_store.new(system, endpoint)
     return result, err
   end
 
-  for _, operation in ipairs{"read", "log", "info"} do
+  for _, operation in ipairs{"read", "missing", "log", "info", "view", "close_view", "written", "snapshots", "keep", "gc"} do
     store[operation] = function(...) return ask_again(operation, ...) end
+  end
+
+  -- Asked twice, these would find what they themselves did the first time.
+  for _, operation in ipairs{"snapshot", "delete_snapshot"} do
+    store[operation] = function(...)
+      local result <const>, err <const> = ask(operation, ...)
+      if result == nil and type(err) == "string" then return nil, unanswered(err) end
+      return result, err
+    end
   end
   return store
 end

@@ -91,6 +91,17 @@ function memory_store.new()
     }
   end
 
+  function store.missing(ids)
+    if #ids > READ_MAX then
+      return nil, { code = "limit", message = "too many ids in one question" }
+    end
+    local list = {}
+    for _, id in ipairs(ids) do
+      if not store.objects[id] and id ~= 1 then list[#list + 1] = id end
+    end
+    return list
+  end
+
   function store.log(limit)
     local list = {}
     for i = math.max(1, #store.transactions - (limit or math.huge) + 1), #store.transactions do
