@@ -25,8 +25,7 @@ local NIL <const>, FIXSTR <const>, FIXSTR_LAST <const> = messagepack.NIL, messag
 local PACKED_MIN <const> = layout.PACKED_MIN
 local STRING <const> = order.STRING
 local INTEGER <const>, FLOAT <const> = scalars.INTEGER, scalars.FLOAT
-local malformed <const>, value <const>, name <const>, string_at <const> =
-  scalars.malformed, scalars.value, scalars.name, scalars.string
+local malformed <const>, value <const>, name <const> = scalars.malformed, scalars.value, scalars.name
 local reference <const>, integer <const>, is_extension <const> = scalars.reference, scalars.integer, scalars.is_extension
 local string_less <const> = order.string_less
 
@@ -69,11 +68,11 @@ local function other_key(s, at, n, into)
   local head <const> = string_byte(s, at)
   if head and is_extension(head) then
     if not into then return nil, malformed(at, "a boolean, number or string", "an extension") end
-    local after <const>, by <const> = name(s, at, into)
+    local after <const>, by <const> = scalars.key_name(s, at, into)
     if not after then return nil, by end
     return after, math.type(by) and order.REFERENCE or order.PERMANENT, by
   end
-  local after <const>, class <const>, by <const> = value(s, at, nil)
+  local after <const>, class <const>, by <const> = scalars.key(s, at)
   if not after then return nil, class end
   if class == INTEGER then
     if n and by >= 1 and by - 1 <= n then return nil, malformed(at, "a key outside the array part", tostring(by)) end
@@ -83,9 +82,8 @@ local function other_key(s, at, n, into)
       return nil, malformed(at, "a float key without an integer's value", ("%.17g"):format(by))
     end
     return after, order.FLOAT, by
-  elseif by == nil then
-    local text, beyond = string_at(s, at)
-    return beyond, STRING, text
+  elseif type(by) == "string" then
+    return after, STRING, by
   end
   return after, by and order.TRUE or order.FALSE, 0
 end
