@@ -122,7 +122,11 @@ end
 
 local function commits_of_nothing(of_codec)
   local session <const> = open_session(of_codec)
-  for i = 1, COUNT do session.root[i] = record(i) end
+  for first = 1, COUNT, BATCH do
+    local part <const> = {}
+    for i = 1, BATCH do part[i] = record(first + i - 1) end
+    session.root[first // BATCH + 1] = part
+  end
   session.commit()
   session.commit()
   local best = math.huge
