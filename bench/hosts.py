@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ ROOT = HERE.parent
 LUA = ROOT / "lua"
 NATIVE = ROOT / "build" / "bench-native" / "khoros-native"
 PATIENCE_SECONDS = 900
+PIECE_BYTES = 1 << 20
 
 
 def run(*command: object) -> str:
@@ -28,9 +30,17 @@ def build() -> None:
     run("make", "-C", HERE / "native", "-j2")
 
 
-def make_image(path: Path, size: str) -> None:
-    """An empty store in a sparse file."""
+def make_image(path: Path, size: str, *, filled: bool = False) -> None:
+    """An empty store in a file; a sparse one, or one that has all its blocks, as a disk has. Where a file system must find a
+    block first, each fdatasync writes its journal as well.
+    """
     run(sys.executable, "-I", "-m", "khoros.diskutil.cli", "mkfs", "-f", path, "-s", size)
+    if filled:
+        with path.open("r+b") as image:
+            while piece := image.read(PIECE_BYTES):
+                image.seek(-len(piece), os.SEEK_CUR)
+                image.write(piece)
+            os.fsync(image.fileno())
 
 
 def number_of(output: str) -> float:

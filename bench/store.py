@@ -17,7 +17,7 @@ import peers
 from measuring import Figure, Measured, in_turns
 
 COMMITS, OBJECTS, MILLION = 300, 20_000, 1_000_000
-IMAGE = "256M"
+IMAGE = "64M"
 IMAGE_OF_A_MILLION = "1G"
 DATABASES = {"zodb": "ZODB FileStorage", "sqlite": "SQLite WAL FULL", "lmdb": "LMDB", "shelve": "shelve"}
 NAMES = (
@@ -60,7 +60,7 @@ def versus(name: str, work: str, count: int, peer: str, wanted: set[str], places
 
     def ours(host: str) -> float:
         image = places.fresh()
-        hosts.make_image(image, IMAGE)
+        hosts.make_image(image, IMAGE, filled=True)
         rate = hosts.store(host, work, image, count)
         image.unlink()
         return rate
