@@ -30,6 +30,8 @@ local STATE_IN_USE <const> = layout.STATE_IN_USE
 --- Free segments that each sort of commit must leave; the reserve proper is larger (`reserve_of`).
 local LEAVE_SAME <const>, LEAVE_SHRINKING <const> = 2, 1
 local SPARE_SHARE <const> = 16
+--- The largest entry that segments_bound has an answer for: a quarter of the smallest segment.
+local LARGEST_SMALL <const> = layout.SEGMENT_SECTORS_MIN * layout.SECTOR_BYTES // 4
 --- Steps of reclaiming without progress after which it is given up.
 local IDLE_STEPS <const> = 4
 local RESERVE_MIN <const>, FILL_MAX <const> = 3, 0.92
@@ -54,14 +56,33 @@ end
 --- What a commit needs: sizes of its entries in order, how many leaves of the object index it touches, by how many bytes it
 --- makes the present grow, and how many that it replaces a snapshot holds.
 local function demand_of(entries, message, growth, held)
-  local sizes <const>, leaves <const>, count = {}, {}, 0
+  local sizes <const>, leaves <const>, count, bytes, largest = {}, {}, 0, 0, 0
   for position, item in ipairs(entries) do
-    sizes[position] = entry.size(#(item.payload or ""))
-    local leaf <const> = item.id // layout.PAGE_FANOUT
+    local size <const>, leaf <const> = entry.size(#(item.payload or "")), item.id // layout.PAGE_FANOUT
+    sizes[position], bytes = size, bytes + size
+    if size > largest then largest = size end
     if not leaves[leaf] then leaves[leaf], count = true, count + 1 end
   end
-  sizes[#sizes + 1] = log.commit_entry_bytes(message)
-  return {sizes = sizes, leaves = count, growth = growth, held = held}
+  local last <const> = log.commit_entry_bytes(message)
+  sizes[#sizes + 1] = last
+  return {sizes = sizes, leaves = count, growth = growth, held = held, bytes = bytes + last,
+    largest = math.max(largest, last)}
+end
+
+--- At most how many segments a demand opens, and the checkpoint behind it with so many pages more; nil where only a trial
+--- tells. Of small entries a segment holds a third of its bytes at the very least: it may lose an entry's size at its end,
+--- as much in each of its frames, and what the frames are rounded up by.
+local function segments_bound(mounted, demand, pages)
+  if demand.largest > LARGEST_SMALL then return nil end
+  return 2 + 3 * (demand.bytes + pages * index.PAGE_ENTRY_BYTES) // mounted.geometry.segment_bytes
+end
+
+--- Pages of a checkpoint behind the demand, at most, and its records.
+local function checkpoint_pages(mounted, more_leaves, opened)
+  return mounted.objects:pages_bound(more_leaves, mounted.next_id)
+    + mounted.transactions:pages_bound(1, mounted.log.transaction + 2)
+    + mounted.segment_tree:pages_bound(2 + opened, mounted.geometry.segment_count)
+    + 1 + checkpoint.record_bytes(#mounted.snapshots + 1) // index.PAGE_ENTRY_BYTES
 end
 
 --- Pages and bytes that only snapshots need. One that cannot be read has stopped cleaning; then its burden does not matter.
@@ -121,6 +142,9 @@ local function left_after(mounted, demand)
 end
 
 local function leaves(mounted, demand, target)
+  local bound <const> = segments_bound(mounted, demand, 0)
+  local all <const> = bound and segments_bound(mounted, demand, checkpoint_pages(mounted, demand.leaves, bound))
+  if all and mounted.segments.free - all >= target then return true end
   local left <const> = left_after(mounted, demand)
   return left ~= nil and left >= target
 end
@@ -181,6 +205,8 @@ end
 
 --- A checkpoint is due before the log since the last one spans too many segments.
 local function log_is_long(mounted, demand)
+  local bound <const> = segments_bound(mounted, demand, 0)
+  if bound and 1 + mounted.segments_since + bound <= layout.REPLAY_SEGMENTS_MAX then return false end
   local _, opened <const> = left_after(mounted, demand)
   return mounted.commits_since > 0 and 1 + mounted.segments_since + opened > layout.REPLAY_SEGMENTS_MAX
 end
