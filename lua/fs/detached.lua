@@ -131,7 +131,7 @@ local function reachable(map, root, metatable_of)
   local names <const> = map.names
   local found, stack, top = { [root] = true }, { root }, 1
   local function meet(v)
-    if type(v) == "table" and not found[v] and type(names[v]) ~= "string" then
+    if v ~= nil and not found[v] and type(names[v]) ~= "string" then
       found[v] = true
       top = top + 1
       stack[top] = v
@@ -143,8 +143,8 @@ local function reachable(map, root, metatable_of)
     top = top - 1
     if not stubs.is(t) then
       for key, value in next, t do
-        meet(key)
-        meet(value)
+        if type(value) == "table" then meet(value) end
+        if type(key) == "table" then meet(key) end
       end
       meet(metatable_of(t) or nil)
     end
