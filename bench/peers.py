@@ -28,7 +28,8 @@ def missing(peer: str) -> bool:
 
 
 def record(number: int) -> dict[str, Any]:
-    return {"name": f"object number {number}", "x": number * 0.5, "count": number}
+    """Of about 60 bytes, encoded."""
+    return {"name": f"object number {number}", "x": number * 0.5, "count": number, "kind": "site"}
 
 
 def batches(count: int) -> Iterator[range]:
