@@ -15,9 +15,10 @@
 -- collector's finding and the finalizer's call the table is in limbo: weak values are cleared already, weak keys not yet.
 -- The finalizer only queues: it may run in the middle of any traversal. A program's own finalizer must not bring
 -- persistent tables back to life: they would be new tables to the session.
--- Relies on: fs.identity, fs.stubs.
+-- Relies on: fs.identity, fs.map_handles, fs.stubs.
 
 local identity <const> = require "fs.identity"
+local map_handles <const> = require "fs.map_handles"
 local stubs <const> = require "fs.stubs"
 
 local next <const> = next
@@ -141,7 +142,9 @@ local function reachable(map, root, metatable_of)
     local t = stack[top]
     stack[top] = nil
     top = top - 1
-    if not stubs.is(t) then
+    if map_handles.state(t) then
+      map_handles.each_value(t, meet)
+    elseif not stubs.is(t) then
       for key, value in next, t do
         if type(value) == "table" then meet(value) end
         if type(key) == "table" then meet(key) end

@@ -223,7 +223,7 @@ KINDS[layout.KIND_MAP] = function(s, into)
   if not start then return nil, n end
   local at <const>, count <const> = integer(s, start, 0, MOST, "a count")
   if not at then return nil, count end
-  local after <const>, levels <const> = integer(s, at, count > 0 and 1 or 0, count > 0 and 255 or 0, "levels of a map")
+  local after <const>, levels <const> = integer(s, at, count > 0 and 1 or 0, count > 0 and layout.MAP_LEVELS_MAX or 0, "levels of a map")
   if not after then return nil, levels end
   local last, err
   if count > 0 then
