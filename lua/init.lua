@@ -201,7 +201,8 @@ console = services.start{
   grants = {program = program ~= nil, headless = options.headless == "1"},
 }
 disk = services.start{
-  name = "disk", module = "services.disk", rows = machine.disk_channels(), privileges = {}, grants = {read_only = safe},
+  name = "disk", module = "services.disk", rows = machine.disk_channels(options.dma ~= "0" and not safe), privileges = {},
+  grants = {read_only = safe},
   on_restart = log_new_life,
 }
 describe_disk(DESCRIBE_TRIES)

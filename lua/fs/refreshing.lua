@@ -3,10 +3,13 @@
 -- Contents are replaced in place: every table stays the table that it is, whoever holds it. Clearing a table ends a
 -- `pairs` that is under way in it.
 -- What others removed from the store while it is held here becomes new again (fs.revival).
--- Relies on: fs.committing, fs.loading, fs.merging, fs.revival.
+-- Relies on: fs.committing, fs.kinds, fs.loading, fs.merging, fs.revival.
 
 local committing <const> = require "fs.committing"
 local graph <const> = require "fs.graph"
+local identity <const> = require "fs.identity"
+local kinds <const> = require "fs.kinds"
+local layout <const> = require "fs.layout"
 local loading <const> = require "fs.loading"
 local merging <const> = require "fs.merging"
 local revival <const> = require "fs.revival"
@@ -35,6 +38,24 @@ function refreshing.abort(session)
   return true
 end
 
+-- Prepares the merge of one record. -> merge | false: the object is as it was | nil, err
+local function prepare_one(session, search, record)
+  local map <const> = session.map
+  local id <const>, before <const> = record.id, map.payloads[record.id]
+  if record.kind ~= layout.KIND_TABLE and record.version == map.versions[id] then
+    return false -- whoever changes a part of it writes it, too
+  end
+  local base, now = kinds.read(session.loading, record)
+  if not base then
+    return nil, now
+  elseif kinds.equal(base, before) then
+    -- The store tells of neighbours' changes now and then.
+    identity.set_loaded(map, id, map.loaded[id], base, now.version, map.held[map.loaded[id]])
+    return false
+  end
+  return merging.prepare(session, search, base, now)
+end
+
 -- Reads these objects and prepares their merges. -> list of merges, list of conflicting paths | nil, err
 local function prepare(session, ids)
   local map <const> = session.map
@@ -46,13 +67,10 @@ local function prepare(session, ids)
       return nil, err
     end
     for _, record in ipairs(records) do
-      if record.payload == map.payloads[record.id] then
-        map.versions[record.id] = record.version -- the store tells of neighbours' changes now and then
-      else
-        local merge, problem = merging.prepare(session, search, record.id, record)
-        if not merge then
-          return nil, problem
-        end
+      local merge, problem = prepare_one(session, search, record)
+      if merge == nil then
+        return nil, problem
+      elseif merge then
         merges[#merges + 1] = merge
         table.move(merge.conflicts, 1, #merge.conflicts, #conflicts + 1, conflicts)
       end

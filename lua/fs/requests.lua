@@ -50,7 +50,9 @@ end
 
 local function check_entry(item, next_id, largest, seen)
   if type(item) ~= "table" or not is_id(item.id) then return invalid("an entry without an id") end
-  if item.id >= next_id then return invalid(("id %d was not allocated"):format(item.id), item.id) end
+  if item.id >= next_id then
+    return errors.new("invalid", ("id %d was not allocated"):format(item.id), {id = item.id, unallocated = true})
+  end
   if seen[item.id] then return invalid(("object %d is there twice"):format(item.id), item.id) end
   seen[item.id] = item.kind == layout.KIND_DELETE and "deleted" or "written"
   if item.expected ~= nil and (math.type(item.expected) ~= "integer" or item.expected < 0) then

@@ -183,7 +183,8 @@ local function check_versions(self, entries)
     local pointer <const>, err = self.mounted.objects:find(item.id)
     if pointer == nil then return nil, err end
     local why <const> = obstacle(self, item, pointer)
-    if why == "absent" and item.kind == KIND_DELETE then
+    -- With a version it was there, and somebody else has removed it: a conflict.
+    if why == "absent" and item.kind == KIND_DELETE and item.expected == nil then
       return errors.new("absent", ("there is no object %d to delete"):format(item.id), {id = item.id})
     end
     if why then conflicts[#conflicts + 1] = item.id end
@@ -470,7 +471,8 @@ end
 ---   commit{entries = {{id, kind, payload, expected}, …}, message} →
 ---     {transaction, objects, bytes, time, versions in order} | nil, err ("conflict" with err.ids, "no_space", …).
 ---     `expected`: the version that was read, 0 for an object that must not exist yet, nil for whatever is there.
----     KIND_DELETE without a payload removes an object. A payload that is not canonical for its kind is "invalid" (err.id, err.offset,
+---     KIND_DELETE without a payload removes an object; one that is not there is a conflict if `expected` is given, else "absent".
+---     A payload that is not canonical for its kind is "invalid" (err.id, err.offset,
 ---     err.expected, err.found); references to objects that neither exist nor are in the commit are "missing_reference" (err.ids,
 ---     ascending): collected as garbage since the client knew them; it stores those parts anew under new ids.
 ---   missing(ids) → those of the ids (at most READ_IDS_MAX) that no object has | nil, err

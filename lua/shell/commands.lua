@@ -60,12 +60,7 @@ end
 local function process_commands(system)
   local found = {}
   if system.spawn then
-    function found.spawn(program, options)
-      local spec = {}
-      for key, value in pairs(options or {}) do spec[key] = value end
-      if type(program) == "string" then spec.source = program else spec.run = program end
-      return (checked(system.spawn(spec)))
-    end
+    function found.spawn(program, options) return (checked(system.spawn(program, options))) end
   end
   if system.ps then
     function found.ps() return require("shell.views").processes((checked(system.ps()))) end

@@ -94,11 +94,14 @@ root.crew[1] ]],
   {
     name = "spawn", group = "Processes", usage = "spawn(program, options)", summary = "start a process",
     description = [[
-Runs a program (Lua text) as a process with its own memory, next to everything else, and returns it: .id, :kill(),
-:wait(). Options: name, memory (bytes), arguments (a list; the program gets its table of grants first, then them).]],
+Runs a program, a function or Lua text, as a process with its own memory, next to everything else, and returns it: .id,
+:kill(), :wait(). A function goes there as source with copies of its upvalues; globals are the other process's. Options:
+name, memory (bytes, 16 MiB if not given), args (a list of what the program is called with).]],
     example = [[
-p = spawn("local grants, n = ...; print(n + 1)", {arguments = {41}})
-wait(p)]],
+n = 41
+do local n = n; p = spawn(function(more) return n + more end, {args = {1}}) end
+wait(p)
+wait(spawn "return 6 * 7")]],
   },
   {
     name = "ps", group = "Processes", usage = "ps()", summary = "the processes: memory, CPU time, state",

@@ -28,9 +28,16 @@ local function decode(payload)
     found[#found + 1] = id
     return {}
   end
-  local links <const> = {
-    objects = {}, make = note, string = note, callable = note, permanents = setmetatable({}, {__index = function() return note end}),
-  }
+  local function text(id)
+    note(id)
+    return ""
+  end
+  local function callable(id)
+    note(id)
+    return print
+  end
+  local permanents <const> = setmetatable({}, {__index = function() return note end})
+  local links <const> = {objects = {}, make = note, string = text, callable = callable, permanents = permanents}
   local ok, err = codec.decode(payload, {}, links)
   if not ok then return nil, err end
   return found
@@ -73,6 +80,13 @@ def agree(payload: bytes) -> bool:
 def test_tables_as_the_codec_sees_them(table: Any, metatable: Any):
     array, pairs = table
     assert agree(python_codec.encode_table(array, pairs, metatable))
+
+
+def test_a_long_string_stands_in_full_as_a_key_only():
+    long = b"\xdb" + (C.CHUNK_BYTES + 1).to_bytes(4, "big") + b"a" * (C.CHUNK_BYTES + 1)
+    assert agree(b"\x90\x81" + long + b"\x01")
+    assert not agree(b"\x90\x81\x01" + long)
+    assert not agree(b"\x90\x81" + long[:-1])
 
 
 @given(tables(), metatables, st.randoms(use_true_random=False))
