@@ -1,4 +1,4 @@
-/* See fingerprint.h: the field, the hash, keys and values. SipHash is that of Aumasson and Bernstein with
+/* See fingerprint.h: the hash, keys and values. SipHash is that of Aumasson and Bernstein with
  * one round a word and three at the end; the best known way to a collision inside it has a probability
  * of 2^-167 (Dobraunig, Mendel, Schlaeffer 2014).
  */
@@ -9,41 +9,7 @@
 #include "messagepack.h"
 
 #define FINAL_ROUNDS 3
-#define TEXT_SHORT 15
-#define TAG_SHIFT 120
-
-/* In the seven bits above those that hold what is tagged. Short texts: TAG_TEXT plus their length. */
-enum tag { TAG_FALSE = 1, TAG_TRUE, TAG_INTEGER, TAG_FLOAT, TAG_OBJECT, TAG_TEXT = 16 };
-
-/* --- the field ------------------------------------------------------------------------------- */
-
-/* Of any number of 128 bits: at most the prime plus 1, and below 2^127 if its highest bit is clear. */
-static fingerprint fold(fingerprint number)
-{
-    return (number & FINGERPRINT_PRIME) + (number >> 127);
-}
-
-static fingerprint reduce(fingerprint number)
-{
-    number = fold(number);
-    return number >= FINGERPRINT_PRIME ? number - FINGERPRINT_PRIME : number;
-}
-
-fingerprint fingerprint_add(fingerprint a, fingerprint b)
-{
-    return reduce(a + b);
-}
-
-/* With 2^127 = 1, so 2^128 = 2. Both are below 2^127: no sum here reaches 2^128. */
-fingerprint fingerprint_multiply(fingerprint a, fingerprint b)
-{
-    uint64_t a0 = (uint64_t)a, a1 = (uint64_t)(a >> 64), b0 = (uint64_t)b, b1 = (uint64_t)(b >> 64);
-    fingerprint low = (fingerprint)a0 * b0;
-    fingerprint middle = (fingerprint)a0 * b1 + (fingerprint)a1 * b0;
-    fingerprint high = (fingerprint)a1 * b1;                        /* below 2^126 */
-    fingerprint sum = fold(fold(low) + 2 * high);
-    return reduce(sum + fold(middle << 64) + 2 * (middle >> 64));
-}
+#define PIECE_BYTES 15
 
 /* --- SipHash --------------------------------------------------------------------------------- */
 
@@ -90,7 +56,7 @@ static fingerprint finish(struct state s)
     s.c ^= 0xee;
     uint64_t low = squeeze(&s);
     s.b ^= 0xdd;
-    return reduce(((fingerprint)squeeze(&s) << 64 | low) >> 1);
+    return fingerprint_reduce(((fingerprint)squeeze(&s) << 64 | low) >> 1);
 }
 
 /* The last, incomplete word: the bytes that are left, and the length in the highest byte. */
@@ -136,6 +102,8 @@ void fingerprint_key_make(struct fingerprint_key *key, const uint8_t secret[FING
     }
     for (size_t i = 0; i < 1 << FINGERPRINT_BLOCK_BITS; i++)
         key->places[i] = hash_number(key, DOMAIN_KEY_PLACE, 0, i);
+    for (size_t i = 0; i < FINGERPRINT_PIECES; i++)
+        key->pieces[i] = hash_number(key, DOMAIN_VALUE_PIECE, 0, i);
     key->first_block = hash_number(key, DOMAIN_KEY_BLOCK, 0, 0);
     key->metatable = hash_number(key, DOMAIN_METATABLE, 0, 0);
 }
@@ -177,47 +145,54 @@ fingerprint fingerprint_object_key(const struct fingerprint_key *key, int64_t id
 
 /* --- values ---------------------------------------------------------------------------------- */
 
-static fingerprint tagged(unsigned tag, fingerprint what)
-{
-    return (fingerprint)tag << TAG_SHIFT | what;
-}
-
-fingerprint fingerprint_boolean(bool value)
-{
-    return tagged(value ? TAG_TRUE : TAG_FALSE, 0);
-}
-
-fingerprint fingerprint_integer(int64_t integer)
-{
-    return tagged(TAG_INTEGER, (uint64_t)integer);
-}
-
 fingerprint fingerprint_float(double number)
 {
-    return tagged(TAG_FLOAT, bits_of(number));
+    return fingerprint_tagged(TAG_FLOAT, bits_of(number));
 }
 
-fingerprint fingerprint_object(int64_t id)
+/* 1 to 8 bytes as a number, by two loads that overlap; 0: 0. */
+static inline uint64_t load_word(const uint8_t *bytes, size_t length)
 {
-    return tagged(TAG_OBJECT, (uint64_t)id);
+    uint64_t word = 0;
+    uint32_t low, high;
+    if (length >= 4) {
+        memcpy(&low, bytes, 4);
+        memcpy(&high, bytes + length - 4, 4);
+        return low | (uint64_t)high << (8 * length - 32);
+    }
+    for (size_t i = 0; i < length; i++)
+        word |= (uint64_t)bytes[i] << (8 * i);
+    return word;
 }
 
 /* At most 15 bytes as a number. */
-static fingerprint load_short(const uint8_t *bytes, size_t length)
+static inline fingerprint load_piece(const uint8_t *bytes, size_t length)
 {
-    uint64_t low = 0, high = 0;
-    if (length >= 8) {
-        memcpy(&low, bytes, 8);
-        memcpy(&high, bytes + 8, length - 8);
-    } else {
-        memcpy(&low, bytes, length);
-    }
-    return (fingerprint)high << 64 | low;
+    uint64_t low;
+    if (length < 8)
+        return load_word(bytes, length);
+    memcpy(&low, bytes, 8);
+    return (fingerprint)load_word(bytes + 8, length - 8) << 64 | low;
+}
+
+/* Whole pieces, then one that may be short, with its length in the tag: of two texts that differ in length one has
+ * a tag at a piece where the other has none or a different one. */
+static fingerprint sum_of_pieces(const struct fingerprint_key *key, const uint8_t *bytes, size_t length)
+{
+    struct fingerprint_sum sum = {0, 0};
+    size_t left = length, piece = 0;
+    for (; left > PIECE_BYTES; left -= PIECE_BYTES, bytes += PIECE_BYTES, piece++)
+        fingerprint_add_product(&sum, key->pieces[piece], load_piece(bytes, PIECE_BYTES));
+    fingerprint last = fingerprint_tagged(TAG_TEXT + (unsigned)left, load_piece(bytes, left));
+    fingerprint_add_product(&sum, key->pieces[piece], last);
+    return fingerprint_sum_end(&sum);
 }
 
 fingerprint fingerprint_text(const struct fingerprint_key *key, const void *bytes, size_t length)
 {
-    if (length > TEXT_SHORT)
-        return fingerprint_hash(key, DOMAIN_VALUE_TEXT, bytes, length);
-    return tagged(TAG_TEXT + (unsigned)length, load_short(bytes, length));
+    if (length <= PIECE_BYTES)
+        return fingerprint_tagged(TAG_TEXT + (unsigned)length, load_piece(bytes, length));
+    if (length <= PIECE_BYTES * FINGERPRINT_PIECES)
+        return sum_of_pieces(key, bytes, length);
+    return fingerprint_hash(key, DOMAIN_VALUE_TEXT, bytes, length);
 }

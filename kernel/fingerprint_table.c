@@ -22,7 +22,7 @@ static const char *text_of(const TValue *value, size_t *length)
 }
 
 /* R of a text that is a key. Records of one shape have the same few. */
-static fingerprint text_key(struct fingerprint_pass *pass, const TValue *text)
+static inline fingerprint text_key(struct fingerprint_pass *pass, const TValue *text)
 {
     uintptr_t address = (uintptr_t)tsvalue(text);
     size_t slot = (address >> 5 ^ address >> 13) % FINGERPRINT_CACHE_SLOTS;
@@ -42,7 +42,7 @@ static bool name_of(const struct fingerprint_pass *pass, const TValue *value, TV
     return !tagisempty(tag) && (ttisinteger(name) ? ivalue(name) >= 0 : ttisstring(name));
 }
 
-static bool key_of(struct fingerprint_pass *pass, const TValue *key, fingerprint *result)
+static inline bool key_of(struct fingerprint_pass *pass, const TValue *key, fingerprint *result)
 {
     TValue name;
     size_t length;
@@ -90,7 +90,7 @@ static bool named_value(const struct fingerprint_pass *pass, const TValue *value
 }
 
 /* A string beyond CHUNK_BYTES is an object of its own, of which a payload knows only the id. */
-static bool value_of(const struct fingerprint_pass *pass, const TValue *value, fingerprint *result)
+static inline bool value_of(const struct fingerprint_pass *pass, const TValue *value, fingerprint *result)
 {
     size_t length;
     const char *bytes;
@@ -115,32 +115,42 @@ static bool value_of(const struct fingerprint_pass *pass, const TValue *value, f
     }
 }
 
-/* The elements that Lua keeps as an array, a block at a time. */
-static bool sum_array(struct fingerprint_pass *pass, const Table *table, fingerprint *sum)
+/* Elements `first` to `last` of the part that Lua keeps as an array, all of one block. */
+static bool sum_block(struct fingerprint_pass *pass, const Table *table, size_t first, size_t last,
+                      fingerprint *result)
 {
-    for (size_t first = 0; first <= table->asize; first += BLOCK_MASK + 1) {
-        fingerprint of_block = 0;
-        for (size_t index = first > 0 ? first : 1; index <= (first | BLOCK_MASK) && index <= table->asize; index++) {
-            lu_byte tag = *getArrTag(table, index - 1);
-            TValue value;
-            fingerprint factor;
-            if (tagisempty(tag))
-                continue;
-            farr2val(table, index - 1, tag, &value);
-            if (!value_of(pass, &value, &factor))
-                return false;
-            factor = fingerprint_multiply(pass->key->places[index & BLOCK_MASK], factor);
-            of_block = fingerprint_add(of_block, factor);
-        }
-        if (of_block != 0) {
-            fingerprint block = fingerprint_block(pass->key, (int64_t)(first >> FINGERPRINT_BLOCK_BITS));
-            *sum = fingerprint_add(*sum, fingerprint_multiply(block, of_block));
-        }
+    struct fingerprint_sum sum = {0, 0};
+    for (size_t index = first; index <= last; index++) {
+        lu_byte tag = *getArrTag(table, index - 1);
+        TValue value;
+        fingerprint factor;
+        if (tagisempty(tag))
+            continue;
+        farr2val(table, index - 1, tag, &value);
+        if (!value_of(pass, &value, &factor))
+            return false;
+        fingerprint_add_product(&sum, pass->key->places[index & BLOCK_MASK], factor);
+    }
+    *result = fingerprint_sum_end(&sum);
+    return true;
+}
+
+static bool sum_array(struct fingerprint_pass *pass, const Table *table, struct fingerprint_sum *sum)
+{
+    size_t count = table->asize;
+    for (size_t first = 1; first <= count;) {
+        size_t last = first | BLOCK_MASK;
+        fingerprint of_block;
+        if (!sum_block(pass, table, first, last < count ? last : count, &of_block))
+            return false;
+        int64_t number = (int64_t)(first >> FINGERPRINT_BLOCK_BITS);
+        fingerprint_add_product(sum, fingerprint_block(pass->key, number), of_block);
+        first = last + 1;
     }
     return true;
 }
 
-static bool sum_nodes(struct fingerprint_pass *pass, const Table *table, fingerprint *sum)
+static bool sum_nodes(struct fingerprint_pass *pass, const Table *table, struct fingerprint_sum *sum)
 {
     for (size_t i = 0; i < sizenode(table); i++) {
         const Node *node = gnode(table, i);
@@ -152,22 +162,23 @@ static bool sum_nodes(struct fingerprint_pass *pass, const Table *table, fingerp
         key.tt_ = node->u.key_tt;
         if (!key_of(pass, &key, &factor) || !value_of(pass, gval(node), &value))
             return false;
-        *sum = fingerprint_add(*sum, fingerprint_multiply(factor, value));
+        fingerprint_add_product(sum, factor, value);
     }
     return true;
 }
 
 bool fingerprint_of_table(struct fingerprint_pass *pass, const Table *table, fingerprint *result)
 {
-    *result = 0;
-    if (!sum_array(pass, table, result) || !sum_nodes(pass, table, result))
+    struct fingerprint_sum sum = {0, 0};
+    if (!sum_array(pass, table, &sum) || !sum_nodes(pass, table, &sum))
         return false;
     if (table->metatable) {
         TValue metatable = {.value_.gc = obj2gco(table->metatable), .tt_ = ctb(LUA_VTABLE)};
         fingerprint value;
         if (!named_value(pass, &metatable, &value))
             return false;
-        *result = fingerprint_add(*result, fingerprint_multiply(pass->key->metatable, value));
+        fingerprint_add_product(&sum, pass->key->metatable, value);
     }
+    *result = fingerprint_sum_end(&sum);
     return true;
 }

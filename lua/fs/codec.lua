@@ -295,6 +295,10 @@ local function in_order(rank, by, last_rank, last_by)
   return last_by < by
 end
 
+-- For the nodes of ordered maps (fs.map_nodes).
+codec.decode_key = decode_key
+codec.in_order = in_order
+
 -- Keys come in the same succession in record after record. A link knows the bytes of a key, the key, and the link that
 -- followed it last; when the payload goes on with those bytes, the key is known to be valid and in order. A chain ends at
 -- the first key that is no short string. Bounded: beyond that many links they start afresh.

@@ -131,6 +131,23 @@ function methods:delete(node)
   add(self, { id = node.id, kind = layout.KIND_DELETE, expected = node.version }, false)
 end
 
+-- Takes back the writing of an entry: what stood there before is removed. -> was it written?
+function methods:withdraw(id)
+  for i, entry in ipairs(self.entries) do
+    if entry.id == id and entry.kind ~= layout.KIND_DELETE then
+      if entry.expected == 0 then
+        table.remove(self.entries, i)
+        table.remove(self.records, i)
+      else
+        self.entries[i] = { id = id, kind = layout.KIND_DELETE, expected = entry.expected }
+        self.records[i] = false
+      end
+      return true
+    end
+  end
+  return false
+end
+
 -- -> the ids of the objects that these entries belong to, ascending
 function methods:objects_of(ids)
   local seen, list = {}, {}

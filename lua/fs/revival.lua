@@ -66,6 +66,7 @@ local function gather(session, ids)
   local gone, seen = {}, {}
   while #ids > 0 do
     local children = {}
+    table.sort(ids) -- so that the same object is named every time
     for _, id in ipairs(ids) do
       local t = map.objects[id]
       seen[id] = true

@@ -36,7 +36,8 @@ local function decode(payload)
     note(id)
     return print
   end
-  local links <const> = {objects = {}, make = note, string = text, callable = callable, permanents = setmetatable({}, {__index = function() return note end})}
+  local permanents <const> = setmetatable({}, {__index = function() return note end})
+  local links <const> = {objects = {}, make = note, string = text, callable = callable, permanents = permanents}
   local ok, err = codec.decode(payload, {}, links)
   if not ok then return nil, err end
   return found
