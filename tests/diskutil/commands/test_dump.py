@@ -181,7 +181,7 @@ def test_a_partitioned_disk(tmp_path):
                           (511, "signature"), (512, "header of the first copy"), (1300, "entry 3 of the first"),
                           (50 * 512, "partition 1"), (200 * 512, "between"),
                           (19_999 * 512, "header of the second copy")]:
-        assert f"outside of the store: " in last_place(path, offset)
+        assert "outside of the store: " in last_place(path, offset)
         assert words in last_place(path, offset), offset
     assert "superblock" in good("dump", path, f"@{2048 * 512 + 16 * 512}").text
 
