@@ -264,6 +264,13 @@ def _decode_table(data: bytes) -> Contents:
     return Contents(array, pairs, metatable)
 
 
+def table_references(data: bytes) -> list[int]:
+    """The ids that a table's payload mentions, in order, with repetitions. ValueFormatError if it is not canonical."""
+    if len(data) <= _PLAIN_BYTES and _plain_table(data) is not None:
+        return []
+    return references(_decode_table(data))
+
+
 def references(contents: Contents) -> list[int]:
     """The ids that a table's contents mention, in order, with repetitions."""
     return ids_of([*contents.array, *chain.from_iterable(contents.pairs), contents.metatable])

@@ -98,7 +98,7 @@ def headers(payload: bytes, count: int) -> tuple[list[int], numpy.ndarray]:
     import numpy
 
     if len(payload) % _UNIT == 0:
-        words = memoryview(numpy.frombuffer(payload, "<u4").astype("u4", copy=False))
+        words = numpy.frombuffer(payload, "<u4").astype("u4", copy=False).data
         offsets, at, end = [], 0, len(payload)
         try:
             for _ in range(count):
@@ -148,8 +148,8 @@ def checked(data: bytes, entry: Entry) -> bytes:
     payload = data[start : start + entry.payload_bytes]
     computed = crc32c_extend(crc32c(data[entry.offset : entry.offset + CRC_OFFSET]), payload)
     if computed != entry.crc:
-        raise EntryError(what="checksum", offset=entry.offset, expected=f"{computed:#010x}",
-                         found=f"{entry.crc:#010x}")
+        raise EntryError(what="checksum", offset=entry.offset, expected=f"{entry.crc:#010x}",
+                         found=f"{computed:#010x}")
     return payload
 
 

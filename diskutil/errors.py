@@ -134,6 +134,8 @@ class SuperblocksDisagree(SuperblockError):
 class ChecksumError(FormatError):
     """bad checksum of {what}"""
 
+    # As in the guest: `expected` is what the record states, `found` what its bytes come to.
+
     code = "corrupt"
 
 

@@ -66,3 +66,13 @@ def test_damaged_entries(bulk, single, rows, choice):
         assert found and expected
     else:
         assert found == expected
+
+
+def test_a_record_states_what_is_expected_and_its_bytes_are_what_is_found():
+    """As in the guest (lua/fs/entry.lua): people compare what the two say of one image."""
+    data, stated = entries.encode(C.KIND_TABLE, 2, b"\x90\x80")
+    damaged = data[:16] + b"\x91" + data[17:]
+    with pytest.raises(EntryError) as caught:
+        payloads_in_bulk(damaged, 1)
+    computed = entries.encode(C.KIND_TABLE, 2, b"\x91\x80")[1]
+    assert (caught.value.expected, caught.value.found) == (f"{stated:#010x}", f"{computed:#010x}")
