@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from khoros.formats import constants as C
 
-from . import composites, entries, frames, kinds, replay, scan
+from . import codec, composites, entries, frames, kinds, replay, scan
 from .errors import KhorosError, ObjectError
 from .index import Index, Slot
 from .live import Live, footprint
@@ -27,6 +28,8 @@ from .records import Pointer, Record
 from .segments import parse as parse_segment
 
 Progress = Callable[[str, int, int], None]
+# Tables are read together up to so many bytes of payload: what a hostile one can become is bounded by it.
+_BATCH_BYTES = 1 << 16
 
 
 class Finding(NamedTuple):
@@ -216,19 +219,37 @@ class Check:
         except KhorosError as error:
             self._error(f"frame {found.header.lsn}: {error}", start)
             return
-        for place, row in self._live.of_frame(start, offsets, headers) if offsets else ():
-            self._read_live(row, int(headers["tag"][place]) >> C.ID_BITS, payloads[place])
+        self._read_live([(row, int(headers["tag"][place]) >> C.ID_BITS, payloads[place])
+                         for place, row in (self._live.of_frame(start, offsets, headers) if offsets else ())])
 
-    def _read_live(self, row: int, kind: int, payload: bytes) -> None:
-        """A live object whose entry is good. What is wrong with its value is found again, and told, in its turn."""
-        if kind not in entries.OBJECT_KINDS:
-            return
-        try:
-            references = kinds.references(kind, payload)
-        except KhorosError:
-            return
-        self._note_object(int(self._live.ids[row]), kind, references)
-        self._live.sound(row)
+    def _read_live(self, found: list[tuple[int, int, bytes]]) -> None:
+        """Live objects whose entries are good: (row, kind, payload). What is wrong with their values is told in its turn."""
+        few: list[tuple[int, int, bytes]] = []
+        size = 0
+        for item in found:
+            if item[1] != C.KIND_TABLE or len(item[2]) > codec.PLAIN_BYTES:
+                self._read_values([item])
+                continue
+            few.append(item)
+            size += len(item[2])
+            if size > _BATCH_BYTES:
+                self._read_tables(few)
+                few, size = [], 0
+        self._read_tables(few)
+
+    def _read_tables(self, found: list[tuple[int, int, bytes]]) -> None:
+        if found and codec.are_plain([payload for _, _, payload in found]):
+            self._live.sound([row for row, _, _ in found])
+        else:
+            self._read_values(found)
+
+    def _read_values(self, found: list[tuple[int, int, bytes]]) -> None:
+        for row, kind, payload in found:
+            if kind not in entries.OBJECT_KINDS:
+                continue
+            with suppress(KhorosError):
+                self._note_object(int(self._live.ids[row]), kind, kinds.references(kind, payload))
+                self._live.sound([row])
 
     def _note_object(self, identity: int, kind: int, references: list[int]) -> None:
         if references:
@@ -353,9 +374,8 @@ class Check:
             found = footprint(number, data, store.geometry)
             for identity in found.outside:
                 self._error(f"object {identity}: its pointer leaves the log")
-            for segment, size in zip(found.segments.tolist(), found.sizes.tolist(), strict=True):
-                live[segment] += size
-            count, total = count + len(found.sizes), total + int(found.sizes.sum())
+            live.update(found.sizes)
+            count, total = count + found.objects, total + sum(found.sizes.values())
         self._compare("object_count of the checkpoint", record.object_count, count)
         self._compare("object_bytes of the checkpoint", record.object_bytes, total)
         self._check_segment_rows(live, record)

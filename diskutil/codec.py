@@ -14,8 +14,8 @@ import re
 import struct
 from collections.abc import Iterable
 from functools import lru_cache
-from itertools import chain
-from operator import lt
+from itertools import chain, compress, repeat
+from operator import add, is_, lt
 from typing import Any, NoReturn
 
 import msgpack
@@ -24,6 +24,7 @@ from khoros.formats import constants as C
 
 from .errors import CannotStore, ValueFormatError
 from .values import (
+    INTEGER_MAX,
     Contents,
     FunctionReference,
     LongString,
@@ -214,15 +215,15 @@ def _extension(kind: int, data: bytes) -> bytes:
 
 def decode_table(data: bytes) -> Contents:
     """What a table's payload holds. ValueFormatError unless it is canonical to the last byte."""
-    return (_plain_table(data) if len(data) <= _PLAIN_BYTES else None) or _decode_table(data)
+    return (_plain_table(data) if len(data) <= PLAIN_BYTES else None) or _decode_table(data)
 
 
 # Small tables of plain values are most of a store. msgpack reads them in C, and they are canonical if msgpack writes the same
 # bytes again, but for what it takes and the store does not: looked for here, and by the types and the order of what was read.
-_PLAIN_BYTES = 1024
+PLAIN_BYTES = 1024
 _PLAIN_TYPES = frozenset((str, int, float, bool))
 _pack = msgpack.Packer().pack
-_has_unplain = re.compile(rb"\xcf|\xcb[\x7f\xff][\xf0-\xff]").search  # integers from 2^32 on, NaN, infinities
+_has_nan = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]").search  # or an infinity, or other bytes that look like one
 
 
 def _plain_table(data: bytes) -> Contents | None:
@@ -238,9 +239,33 @@ def _plain_table(data: bytes) -> Contents | None:
         return None
     if array and not (len(array) < C.PACKED_MIN and _PLAIN_TYPES.issuperset(map(type, array))):
         return None
-    if _has_unplain(data) or _pack([array, pairs]) != pieces:
+    # 0xcf: an integer from 2^32 on, or any other byte.
+    if b"\xcf" in data or _has_nan(data) or _pack([array, pairs]) != pieces:
         return None
     return Contents(array, list(pairs.items()), None)
+
+
+def are_plain(payloads: list[bytes]) -> bool:
+    """Whether all of these are tables of plain values, canonical and without a metatable: many at once, by calls of C alone.
+
+    False says nothing. What was read is written again table by table, so no byte of one passes for a part of another.
+    """
+    data = head(2 * len(payloads), "array") + b"".join(payloads)
+    try:
+        pieces = msgpack.unpackb(data, strict_map_key=False, ext_hook=_Unplain)
+    except (ValueError, TypeError):
+        return False
+    arrays, maps = pieces[::2], pieces[1::2]
+    if not payloads:
+        return True
+    if {list} != set(map(type, arrays)) or {dict} != set(map(type, maps)) or max(map(len, arrays)) >= C.PACKED_MIN:
+        return False
+    values = [*chain.from_iterable(arrays), *chain.from_iterable(map(dict.values, maps))]
+    integers = compress(values, map(is_, map(type, values), repeat(int)))
+    if not _PLAIN_TYPES.issuperset(map(type, values)) or max(integers, default=0) > INTEGER_MAX or _has_nan(data):
+        return False
+    return (all(map(_are_ascending_names, set(map(tuple, maps))))
+            and list(map(add, map(_pack, arrays), map(_pack, maps))) == payloads)
 
 
 class _Unplain:
@@ -266,7 +291,7 @@ def _decode_table(data: bytes) -> Contents:
 
 def table_references(data: bytes) -> list[int]:
     """The ids that a table's payload mentions, in order, with repetitions. ValueFormatError if it is not canonical."""
-    if len(data) <= _PLAIN_BYTES and _plain_table(data) is not None:
+    if len(data) <= PLAIN_BYTES and _plain_table(data) is not None:
         return []
     return references(_decode_table(data))
 

@@ -129,17 +129,24 @@ def verify(data: bytes, entry: Entry) -> bytes:
 
 def verified(data: bytes, offsets: list[int], found: numpy.ndarray) -> list[bytes]:
     """The payloads of the entries that `headers` found in `data`; EntryError, as `verify`, for the first wrong one."""
-    payloads = []
-    for at, length, crc in zip(offsets, found["payload_bytes"].tolist(), found["crc"].tolist(), strict=True):
-        start = at + HEADER_BYTES
-        end = start + length
-        payload = data[start:end]
-        if crc32c_extend(crc32c(data[at : at + CRC_OFFSET]), payload) != crc or (
-            end % _UNIT and any(data[end : end + -end % _UNIT])
-        ):
+    lengths = found["payload_bytes"]
+    payloads = [data[at + HEADER_BYTES : at + HEADER_BYTES + length] for at, length in zip(offsets, lengths.tolist(), strict=True)]
+    covered = [data[at : at + CRC_OFFSET] for at in offsets]
+    computed = list(map(crc32c_extend, map(crc32c, covered), payloads))
+    if computed != found["crc"].tolist() or _is_padded_wrongly(data, offsets, lengths):
+        for at, length, crc in zip(offsets, lengths.tolist(), found["crc"].tolist(), strict=True):
             verify(data, Entry(at, 0, 0, length, crc))
-        payloads.append(payload)
     return payloads
+
+
+def _is_padded_wrongly(data: bytes, offsets: list[int], lengths: numpy.ndarray) -> bool:
+    """Whether what stands behind a payload, up to the next entry, is not zero."""
+    import numpy
+
+    ends = numpy.array(offsets, numpy.int64) + HEADER_BYTES + lengths
+    used = ends % _UNIT
+    last_words = numpy.frombuffer(data, "<u8")[(ends - 1) // _UNIT]
+    return bool(((used != 0) & (last_words >> (8 * used).astype(numpy.uint64) != 0)).any())
 
 
 def checked(data: bytes, entry: Entry) -> bytes:

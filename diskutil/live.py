@@ -33,10 +33,10 @@ def _used(number: int, data: bytes) -> tuple[Any, Any]:
 
 
 class Footprint(NamedTuple):
-    """What the objects of a leaf take: (segment, bytes of an entry) of each, and ids of those that are outside the log."""
+    """What the objects of a leaf take: how many, bytes by segment, and the ids of those that are outside the log."""
 
-    segments: numpy.ndarray
-    sizes: numpy.ndarray
+    objects: int
+    sizes: dict[int, int]
     outside: list[int]
 
 
@@ -49,7 +49,10 @@ def footprint(number: int, data: bytes, geometry: Geometry) -> Footprint:
     first -= geometry.log_lba * C.SECTOR_BYTES
     last, size = first + sizes - 1, geometry.segment_bytes
     inside = (first >= 0) & (last < geometry.segment_count * size) & (first // size == last // size)
-    return Footprint(first[inside] // size, sizes[inside], ids[~inside].tolist())
+    segments, which = numpy.unique(first[inside] // size, return_inverse=True)
+    totals = numpy.zeros(len(segments), numpy.int64)
+    numpy.add.at(totals, which, sizes[inside])
+    return Footprint(len(which), dict(zip(segments.tolist(), totals.tolist(), strict=True)), ids[~inside].tolist())
 
 
 class Reached(NamedTuple):
@@ -74,9 +77,10 @@ class Live:
 
     def replace(self, changed: dict[int, Pointer | None]) -> None:
         """What the log says about objects after the checkpoint; instead of what the index says."""
-        ids = numpy.fromiter(changed, numpy.int64, len(changed))
-        self._pages = [(mine[kept], slots[kept]) for mine, slots in self._pages
-                       for kept in [~numpy.isin(mine, ids)]]
+        if changed:
+            ids = numpy.fromiter(changed, numpy.int64, len(changed))
+            self._pages = [(mine[kept], slots[kept]) for mine, slots in self._pages
+                           for kept in [~numpy.isin(mine, ids)]]
         rows = [(identity, pointer) for identity, pointer in changed.items() if pointer is not None]
         slots = numpy.zeros(len(rows), _SLOT)
         for place, (_, pointer) in enumerate(rows):
@@ -85,15 +89,15 @@ class Live:
 
     def arrange(self) -> None:
         """Put the columns in order: by id, and by place."""
-        ids = numpy.concatenate([mine for mine, _ in self._pages])
-        order = numpy.argsort(ids, kind="stable")
-        self.ids = ids[order]
-        self._slots = numpy.concatenate([slots for _, slots in self._pages])[order]
+        ids, slots = map(numpy.concatenate, zip(*self._pages, strict=True))
         self._pages = []
+        order = numpy.argsort(ids, kind="stable")
+        self.ids, self._slots = ids[order], slots[order]
+        del ids, slots, order
         places = self._slots["tag"] & numpy.uint64(C.ID_MASK)
         self._by_place = numpy.argsort(places, kind="stable")
         self._places = places[self._by_place]
-        self._sound = numpy.zeros(len(ids), bool)
+        self._sound = numpy.zeros(len(self.ids), bool)
 
     # -- asking -----------------------------------------------------------------------------------------------
 
@@ -116,9 +120,9 @@ class Live:
                 & (found["payload_bytes"] == slots["payload_bytes"]) & (found["crc"] == slots["crc"]))
         return zip(at[same].tolist(), rows[same].tolist(), strict=True)
 
-    def sound(self, row: int) -> None:
-        """That object was read and is good."""
-        self._sound[row] = True
+    def sound(self, rows: list[int]) -> None:
+        """Those objects were read and are good."""
+        self._sound[rows] = True
 
     def unsound(self) -> Iterator[tuple[int, Pointer]]:
         """(id, pointer) of the objects that were not called sound, ascending."""
@@ -145,12 +149,12 @@ class Live:
         """Follow the references from the root."""
         sources = numpy.frombuffer(self._sources, numpy.int64) if self._sources else numpy.zeros(0, numpy.int64)
         targets = numpy.frombuffer(self._targets, numpy.int64) if self._targets else numpy.zeros(0, numpy.int64)
-        order = numpy.argsort(sources, kind="stable")
-        sources, targets = sources[order], targets[order]
+        if (sources[1:] < sources[:-1]).any():
+            order = numpy.argsort(sources, kind="stable")
+            sources, targets = sources[order], targets[order]
         rows, exists = self._rows(targets)
-        start = numpy.searchsorted(sources, self.ids).tolist()
-        start.append(len(sources))
-        reached = self._follow(rows, start, root)
+        start = numpy.append(numpy.searchsorted(sources, self.ids), len(sources))
+        reached = self._follow(rows.data, start.data, root)
         dangling = [(identity, target) for identity, target in zip(
             sources[~exists].tolist(), targets[~exists].tolist(), strict=True)
             if reached[int(numpy.searchsorted(self.ids, identity))]]
@@ -164,7 +168,7 @@ class Live:
         exists = self.ids[at] == ids
         return numpy.where(exists, at, -1), exists
 
-    def _follow(self, rows: numpy.ndarray, start: list[int], root: int) -> bytearray:
+    def _follow(self, rows: memoryview, start: memoryview, root: int) -> bytearray:
         """A byte an object: 1 for what the root leads to."""
         reached = bytearray(len(self.ids))
         pending = [int(first) for first in self._rows(numpy.array([root]))[0] if first >= 0]
@@ -172,8 +176,9 @@ class Live:
             reached[row] = 1
         while pending:
             row = pending.pop()
-            for target in rows[start[row] : start[row + 1]].tolist():
+            for target in rows[start[row] : start[row + 1]]:
                 if target >= 0 and not reached[target]:
                     reached[target] = 1
-                    pending.append(target)
+                    if start[target] != start[target + 1]:
+                        pending.append(target)
         return reached

@@ -278,3 +278,31 @@ def test_what_msgpack_takes_and_the_store_does_not(payload):
     assert codec._plain_table(payload) is None
     with pytest.raises(ValueFormatError):
         codec.decode_table(payload)
+    assert not codec.are_plain([b"\x90\x80", payload])
+
+
+@given(st.lists(tables().map(lambda table: codec.encode_table(*table)), max_size=6), st.data())
+def test_tables_that_are_plain_together_are_good_one_by_one(payloads, data):
+    payloads = list(map(bytearray, payloads))
+    for _ in range(data.draw(st.integers(0, 2)) if payloads else 0):
+        payload = data.draw(st.sampled_from(payloads))
+        payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.sampled_from(ODD_BYTES))
+    if codec.are_plain(list(map(bytes, payloads))):
+        for payload in payloads:
+            assert codec.references(codec.decode_table(bytes(payload))) == []
+
+
+def test_plain_tables_are_found_to_be_plain():
+    payloads = [codec.encode_table([1, "a", 1.5, True], [("k", number), ("n", "x" * number)]) for number in range(300)]
+    assert codec.are_plain(payloads)
+    assert not codec.are_plain([*payloads, codec.encode_table([Reference(2)], [])])
+
+
+@pytest.mark.parametrize("payloads", [
+    [b"\x90\x80\x90", b"\x80"],                    # one too many, one too few
+    [b"\x90\x81\xa1a\xa4abc\xc2", b"\x90\x80", b"\x90\x80\x90\x80"],
+    [b"\x90\x81\xa1a\xa4abc\xc2", b"\x90\x90\x80", b"\x90\x80"],
+    [b"", b"\x90\x80\x90\x80"],
+])  # fmt: skip
+def test_no_table_borrows_bytes_of_its_neighbour(payloads):
+    assert not codec.are_plain(payloads)
