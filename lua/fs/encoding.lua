@@ -2,7 +2,7 @@
 --
 --   encoder.encode(t, plan) → payload | nil, key, value, role      as the codec's encode
 --       plan nil: nothing gets an id, so what leads to something new cannot be encoded
---   encoder.begin(t, plan)    the same without encoding anything: encoder.miss then answers for t
+--   encoder.begin(t, plan)    the same without encoding anything: encoder.miss then answers for t, which may also be a cell or a chunk
 --   encoder.held()            the long strings that were met since: text → entry, or nil
 --   encoder.miss              what the codec asks for names
 --

@@ -22,6 +22,9 @@ local string_format <const> = string.format
 
 local functions = {}
 
+-- What load, which raises nothing, says then.
+local OUT_OF_MEMORY <const> = "not enough memory"
+
 local WEAK_KEYS <const>, WEAK_VALUES <const>, WEAK <const> = { __mode = "k" }, { __mode = "v" }, { __mode = "kv" }
 
 -- What Lua's own libraries offer, where they may be used. -> access | nil
@@ -50,16 +53,16 @@ end
 
 -- Without any way to look into functions.
 local function unable()
-  local function refuse() return nil, "functions cannot be looked into in this process" end
+  local why <const> = "functions cannot be looked into in this process"
   return {
-    record = refuse, make = refuse, describe = function() return "function" end, each_upvalue = function() end,
+    unable = why, record = function() return nil, why end, each_upvalue = function() end,
     is_cell = function() return false end, remember_cell = function() end, stand_in = new_stand_in,
   }
 end
 
 -- access: { getinfo, getupvalue, setupvalue, upvalueid, upvaluejoin } as in Lua's debug library and { prototypes } as in
 -- fs.prototypes, or nil; crc32c: function(string) → integer.
--- -> functions without self, below
+-- -> functions without self, below; without access only `unable`, which says why, and what works nevertheless
 function functions.new(access, crc32c)
   if not access or not access.upvaluejoin or not access.prototypes then
     return unable()
@@ -81,7 +84,9 @@ function functions.new(access, crc32c)
     local found = compiled[chunk]
     if not found then
       local main, message = load(chunk.text, chunk.source, "t")
-      if not main then
+      if message == OUT_OF_MEMORY then
+        error(message, 0)
+      elseif not main then
         return nil, message
       end
       found = { main = main, lines = lines_of(main) }

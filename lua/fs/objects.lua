@@ -6,7 +6,9 @@
 --
 -- open's options: store = { allocate, read, commit, log, info } (fs.store, or the same over IPC); environment = the globals of
 -- the process (their standard functions are wrapped, and known by name when saved); permanents = { name = value };
--- debug = { getmetatable, setmetatable, getinfo } where the process may not have the debug library itself;
+-- debug = { getmetatable, setmetatable, getinfo, getupvalue, setupvalue, upvalueid, upvaluejoin, prototypes (fs.prototypes) } where
+-- the process may not have the debug library itself; source_of = function(name, id) → what functions of the stored chunk of that
+-- name, object id, say that they come from (nil: the name);
 -- codec = { encode, decode, … } as fs.codec has them, and perhaps fingerprinter() -> see fs.committing;
 -- crc32c = function(string) → its CRC-32C (plain Lua where there is none).
 --
@@ -21,6 +23,7 @@ local codec <const> = require "fs.codec"
 local committing <const> = require "fs.committing"
 local detached <const> = require "fs.detached"
 local encoding <const> = require "fs.encoding"
+local functions <const> = require "fs.functions"
 local graph <const> = require "fs.graph"
 local identity <const> = require "fs.identity"
 local layout <const> = require "fs.layout"
@@ -37,6 +40,12 @@ local function new_search(session)
   return graph.search(session.map, session.root, session.metatables.metatable_of)
 end
 
+-- What object id, which is v, is called in messages.
+local function place_of(session, v, id)
+  local path = graph.path(new_search(session), v)
+  return path:sub(1, 1) == "(" and string.format("object %d", id) or string.format("%s (object %d)", path, id)
+end
+
 -- The stubs' load function of a session.
 local function loader(session)
   return function(t)
@@ -45,24 +54,38 @@ local function loader(session)
       detached.sweep(session.map, session.root, session.metatables.metatable_of)
       return true
     end
-    local path = graph.path(new_search(session), culprit)
-    local place = path:sub(1, 1) == "(" and string.format("object %d", id)
-      or string.format("%s (object %d)", path, id)
-    return nil, string.format("cannot load %s: %s", place, err.message)
+    return nil, string.format("cannot load %s: %s", place_of(session, culprit, id), err.message)
   end
 end
 
+-- What a function says when it is called that stands in for one that could not be loaded.
+local function explainer(session)
+  return function(f, id, err)
+    return string.format("cannot call %s: %s", place_of(session, f, id), err.message)
+  end
+end
+
+local function open_functions(session, options)
+  session.functions = functions.new(options.debug or functions.standard_access(), session.crc32c)
+  local map <const> = session.map
+  map.each_upvalue, map.is_cell = session.functions.each_upvalue, session.functions.is_cell
+  map.remember_cell = session.functions.remember_cell
+end
+
 local function new_session(options)
-  local session = { store = options.store, codec = options.codec or codec, spare = {} }
+  local session = {
+    store = options.store, codec = options.codec or codec, spare = {}, crc32c = options.crc32c or require "fs.crc32c",
+  }
   local debugging = options.debug or debug
   session.getinfo = debugging and debugging.getinfo
   session.metatables = raw_tables.access(debugging and debugging.setmetatable and debugging)
   session.fingerprinter = session.codec.fingerprinter and session.codec.fingerprinter()
   session.map = identity.new(loader(session), session.fingerprinter ~= nil)
   detached.prepare(session.map)
-  session.loading = loading.new(session.store, session.codec, session.map, session.metatables)
+  open_functions(session, options)
+  session.loading = loading.new(session.store, session.codec, session.map, session.metatables, session.functions,
+    options.source_of or function(name) return name end, explainer(session))
   session.encoder = encoding.new(session)
-  session.crc32c = options.crc32c or require "fs.crc32c"
   session.root = identity.table_of(session.map, layout.ROOT_ID)
   return session
 end

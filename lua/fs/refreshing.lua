@@ -53,7 +53,11 @@ local function prepare_one(session, search, record)
     identity.set_loaded(map, id, map.loaded[id], base, now.version, map.held[map.loaded[id]])
     return false
   end
-  return merging.prepare(session, search, base, now)
+  local handler <const>, v <const> = kinds.of(base), map.loaded[id]
+  if handler.is_of and not handler.is_of(session, v) or not handler.is_of and type(v) ~= "table" then
+    return nil, { code = "malformed", message = string.format("object %d is of another kind than it was", id) }
+  end
+  return (handler.merge or merging.prepare)(session, search, base, now)
 end
 
 -- Reads these objects and prepares their merges. -> list of merges, list of conflicting paths | nil, err
@@ -81,7 +85,7 @@ end
 
 local function apply(session, merges)
   for _, merge in ipairs(merges) do
-    local ok, err = merging.apply(session, merge)
+    local ok, err = (merge.apply or merging.apply)(session, merge)
     if not ok then
       return nil, err
     end
