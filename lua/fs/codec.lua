@@ -258,7 +258,7 @@ local function decode_key(s, at, n, links)
     end
     local key, err
     if is_function then
-      key, err = links.callable(name)
+      key = links.callable(name)
     else
       key, err = value_decoder.follow(name, links, at)
     end
@@ -361,7 +361,7 @@ end
 -- Decodes a payload into the empty table `into`, which must have no metatable.
 -- links.objects[id] -> table, where nil links.make(id) is called; links.permanents[name] -> value; links.string(id) -> the
 -- long string whose tree has that id, or any string while it is not known (it then decodes again); links.callable(id) -> the
--- function with that id, likewise, or nil, err.
+-- function with that id, likewise.
 -- -> true, metatable or nil | nil, err with code "malformed" or "unknown_permanent", offset, expected, found, message;
 -- `into` then holds some part.
 function codec.decode(payload, into, links)

@@ -33,17 +33,21 @@ local function is_lasting(err)
   return LASTING[err.code] or err.code == "io" and errors.unreadable(err.device)
 end
 
+-- The function that is known as object `id` | nil
+local function known_function(map, id)
+  local v <const> = identity.other(map, id)
+  return type(v) == "function" and not map.is_cell(v) and v or nil
+end
+
 -- links.callable of the session (see fs.codec): what is not known is noted in loading.wanted.
 function function_loading.link(loading)
   local map <const> = loading.map
   function map.links.callable(id)
-    local f = identity.other(map, id)
-    if f == nil then
+    local f = known_function(map, id)
+    if not f then
       loading.wanted = loading.wanted or {}
       loading.wanted[#loading.wanted + 1] = id
-      return {} -- nothing else is like it
-    elseif type(f) ~= "function" or map.is_cell(f) then
-      return nil, { code = "malformed", message = string_format("object %d is not a function", id) }
+      f = {} -- nothing else is like it
     end
     return f
   end
@@ -162,6 +166,8 @@ end
 local function make(job, id)
   if job.loading.functions.unable then
     return nil, { code = "other_function", message = job.loading.functions.unable }
+  elseif identity.other(job.loading.map, id) ~= nil then
+    return nil, { code = "malformed", message = string_format("object %d is not a function", id) }
   end
   local record, err = read(job.loading, id, layout.KIND_FUNCTION, "a function")
   if not record then
@@ -196,7 +202,7 @@ local function make_all(job)
   while #job.todo > 0 do
     local id = job.todo[#job.todo]
     job.todo[#job.todo] = nil
-    if not job.functions[id] and identity.other(job.loading.map, id) == nil then
+    if not job.functions[id] and not known_function(job.loading.map, id) then
       local made, err = make(job, id)
       if not made and not is_lasting(err) then
         return nil, err
@@ -207,7 +213,7 @@ local function make_all(job)
   for _, entry in next, job.cells do
     if entry.wants and not entry.err then
       local made = job.functions[entry.wants]
-      job.loading.functions.set_cell(entry.cell, made and made.f or identity.other(job.loading.map, entry.wants))
+      job.loading.functions.set_cell(entry.cell, made and made.f or known_function(job.loading.map, entry.wants))
     end
   end
   return true

@@ -32,9 +32,11 @@ function functions.standard_access()
   if not debug or not debug.upvaluejoin or not string.dump then
     return nil
   end
+  local of_chunks <const> = prototypes.reference(string.dump, load, debug.getinfo)
   return {
     getinfo = debug.getinfo, getupvalue = debug.getupvalue, setupvalue = debug.setupvalue,
-    upvalueid = debug.upvalueid, upvaluejoin = debug.upvaluejoin, prototypes = prototypes.reference(string.dump, load),
+    upvalueid = debug.upvalueid, upvaluejoin = debug.upvaluejoin,
+    number_of = of_chunks.number_of, function_at = of_chunks.function_at, dump = of_chunks.dump,
   }
 end
 
@@ -60,26 +62,25 @@ local function unable()
   }
 end
 
--- access: { getinfo, getupvalue, setupvalue, upvalueid, upvaluejoin } as in Lua's debug library and { prototypes } as in
--- fs.prototypes, or nil; crc32c: function(string) → integer.
+-- access: { getinfo, getupvalue, setupvalue, upvalueid, upvaluejoin } as in Lua's debug library and { number_of, function_at, dump }
+-- as in fs.prototypes, or nil; crc32c: function(string) → integer.
 -- -> functions without self, below; without access only `unable`, which says why, and what works nevertheless
 function functions.new(access, crc32c)
-  if not access or not access.upvaluejoin or not access.prototypes then
+  if not access or not access.upvaluejoin or not access.function_at then
     return unable()
   end
   local getinfo <const>, getupvalue <const>, setupvalue <const> = access.getinfo, access.getupvalue, access.setupvalue
   local upvalueid <const>, upvaluejoin <const> = access.upvalueid, access.upvaluejoin
-  local lines_of <const>, instantiate <const>, dump_of <const> =
-    access.prototypes.lines, access.prototypes.instantiate, access.prototypes.dump
+  local number_of <const>, function_at <const>, dump_of <const> = access.number_of, access.function_at, access.dump
 
   local records <const> = setmetatable({}, WEAK_KEYS)      -- function -> what it is made of
   local cells <const> = setmetatable({}, WEAK_KEYS)        -- cell -> true
   local by_upvalue <const> = setmetatable({}, WEAK_VALUES) -- identity of an upvalue -> its cell
-  local compiled <const> = setmetatable({}, WEAK)          -- chunk -> { main =, lines = }, for as long as nobody minds
+  local compiled <const> = setmetatable({}, WEAK)          -- chunk -> its main function, for as long as nobody minds
   local stand_ins <const> = setmetatable({}, WEAK_KEYS)    -- function -> why(function) → text
   local self = {}
 
-  -- -> { main =, lines = } | nil, message of the compiler
+  -- -> its main function, which is never called | nil, message of the compiler
   local function compile(chunk)
     local found = compiled[chunk]
     if not found then
@@ -89,24 +90,10 @@ function functions.new(access, crc32c)
       elseif not main then
         return nil, message
       end
-      found = { main = main, lines = lines_of(main) }
-      compiled[chunk] = found
+      compiled[chunk] = main
+      found = main
     end
     return found
-  end
-
-  -- The number of the function with those lines and that dump in the chunk | nil
-  local function find(chunk, info, dump)
-    local all = compile(chunk)
-    local lines = all and all.lines or {}
-    for i = 1, #lines, 2 do
-      if lines[i] == info.linedefined and lines[i + 1] == info.lastlinedefined then
-        local number = i // 2
-        if dump_of(instantiate(all.main, number)) == dump then
-          return number
-        end
-      end
-    end
   end
 
   -- The cell is in by_upvalue again, after the collector had given it up.
@@ -184,10 +171,11 @@ function functions.new(access, crc32c)
     if info.what == "C" then
       return nil, "C function"
     end
-    local dump <const> = dump_of(f)
     for _, chunk in ipairs(chunk_texts.of(info.source)) do
-      local number = find(chunk, info, dump)
+      local main = compile(chunk)
+      local number = main and number_of(main, f)
       if number then
+        local dump <const> = dump_of(f)
         record = { chunk = chunk, number = number, dump_bytes = #dump, dump_crc = crc32c(dump), cells = {} }
         for i = 1, getinfo(f, "u").nups do
           record.cells[i] = cell_of(f, i)
@@ -202,11 +190,11 @@ function functions.new(access, crc32c)
   -- Makes a function. form: { number =, dump_bytes =, dump_crc =, release = }; list: the cells for its upvalues.
   -- -> function | nil, why not
   function self.make(chunk, form, list)
-    local all, message = compile(chunk)
-    if not all then
+    local main, message = compile(chunk)
+    if not main then
       return nil, "its text cannot be compiled: " .. message
     end
-    local f <const> = instantiate(all.main, form.number)
+    local f <const> = function_at(main, form.number)
     if not f then
       return nil, string_format("its text has no function number %d", form.number)
     end

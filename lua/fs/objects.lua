@@ -6,8 +6,8 @@
 --
 -- open's options: store = { allocate, read, commit, log, info } (fs.store, or the same over IPC); environment = the globals of
 -- the process (their standard functions are wrapped, and known by name when saved); permanents = { name = value };
--- debug = { getmetatable, setmetatable, getinfo, getupvalue, setupvalue, upvalueid, upvaluejoin, prototypes (fs.prototypes) } where
--- the process may not have the debug library itself; source_of = function(name, id) → what functions of the stored chunk of that
+-- debug = { getmetatable, setmetatable, getinfo, getupvalue, setupvalue, upvalueid, upvaluejoin; number_of, function_at, dump as in
+-- fs.prototypes } where the process may not have the debug library itself; source_of = function(name, id) → what functions of the stored chunk of that
 -- name, object id, say that they come from (nil: the name);
 -- codec = { encode, decode, … } as fs.codec has them, and perhaps fingerprinter() -> see fs.committing;
 -- crc32c = function(string) → its CRC-32C (plain Lua where there is none).

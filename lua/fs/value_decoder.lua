@@ -226,11 +226,7 @@ local function decode_extension(s, at, links)
     if not after then
       return id
     end
-    local value, err = (kind == EXT_STRING and links.string or links.callable)(id)
-    if value == nil then
-      return err
-    end
-    return value, after
+    return (kind == EXT_STRING and links.string or links.callable)(id), after
   end
   local name, after = read_name(s, at)
   if not after then
