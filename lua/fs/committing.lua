@@ -18,6 +18,8 @@ local kinds <const> = require "fs.kinds"
 local layout <const> = require "fs.layout"
 local loading <const> = require "fs.loading"
 local long_strings <const> = require "fs.long_strings"
+local map_handles <const> = require "fs.map_handles"
+local maps <const> = require "fs.maps"
 local plans <const> = require "fs.plans"
 local refusals <const> = require "fs.refusals"
 local stubs <const> = require "fs.stubs"
@@ -131,6 +133,10 @@ local function find_new(session, t, found)
     end
   end
   local function meet_fields(current, held)
+    if map_handles.state(current) then
+      map_handles.each_value(current, function(value) meet(value) end)
+      return
+    end
     for key, value in next, current do
       if type(key) ~= "string" then
         meet(key)
@@ -258,7 +264,9 @@ local function plan_tree(session, plan, t, payload)
     top = top - 1
     local id <const> = names[current]
     local ok, err
-    if type(current) == "table" and map.others[id] ~= current then
+    if map_handles.state(current) then
+      ok, err = maps.plan(session, plan, id, current)
+    elseif type(current) == "table" and map.others[id] ~= current then
       ok, err = plan_table(session, plan, id, current, payload)
     else
       ok, err = function_planning.add(session, plan, id, current)

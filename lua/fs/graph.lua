@@ -2,8 +2,9 @@
 --
 -- Paths are found only when a person is to read them (errors, changes). The search goes breadth first, so that a path is
 -- among the shortest, and visits keys in canonical order, so that it is the same every time. It never loads anything.
--- Relies on: fs.order, fs.paths, fs.stubs.
+-- Relies on: fs.map_handles, fs.order, fs.paths, fs.stubs.
 
+local map_handles <const> = require "fs.map_handles"
 local order <const> = require "fs.order"
 local paths <const> = require "fs.paths"
 local stubs <const> = require "fs.stubs"
@@ -71,11 +72,19 @@ local function visit_function(self, f)
   end)
 end
 
+local function visit_map(self, t)
+  for _, item in ipairs(map_handles.known(t)) do
+    reach(self, item[2], t, "item", item[1])
+  end
+end
+
 local function visit(self, t)
   if type(t) == "function" then
     return visit_function(self, t)
   elseif stubs.is(t) then
     return
+  elseif map_handles.state(t) then
+    return visit_map(self, t)
   end
   local keys <const> = leading_keys(t, self.names)
   for i = 1, #keys do
@@ -118,6 +127,11 @@ local function key_name(self, key, inner)
   return "a new " .. type(key)
 end
 
+-- A path that a step is to follow.
+local function as_prefix(text)
+  return text:find("^upvalue ") and "(" .. text .. ")" or text
+end
+
 -- The path of a table, function or cell: "root.ship.crew", "upvalue n of root.counter", or what it is when no path leads there: "(object 12)".
 function graph.path(self, t, inner)
   if not graph.reaches(self, t) then
@@ -136,7 +150,9 @@ function graph.path(self, t, inner)
   for i = n, 1, -1 do
     step = steps[i]
     if step.how == "value" then
-      text = (text:find("^upvalue ") and "(" .. text .. ")" or text) .. paths.step(step.key, name_of)
+      text = as_prefix(text) .. paths.step(step.key, name_of)
+    elseif step.how == "item" then
+      text = as_prefix(text) .. paths.item(step.key)
     elseif step.how == "upvalue" then
       text = string.format("upvalue %s of %s", step.key, text)
     elseif step.how == "key" then
@@ -150,8 +166,10 @@ end
 
 -- The path of a field of t.
 function graph.field_path(self, t, key)
-  local text = graph.path(self, t)
-  text = text:find("^upvalue ") and "(" .. text .. ")" or text
+  local text <const> = as_prefix(graph.path(self, t))
+  if map_handles.state(t) then
+    return text .. paths.item(key)
+  end
   return text .. paths.step(key, function(k) return key_name(self, k) end)
 end
 

@@ -4,12 +4,13 @@
 --
 -- Promises: a table is either filled wholly, metatable included, or is still a stub; one bad object does not keep its
 -- neighbours from being read; messages name the object, by path where there is one, and its id.
--- Relies on: fs.identity, fs.kinds, fs.long_strings, fs.read_ahead, fs.stubs, a codec.
+-- Relies on: fs.identity, fs.kinds, fs.long_strings, fs.map_handles, fs.read_ahead, fs.stubs, a codec.
 
 local function_loading <const> = require "fs.function_loading"
 local identity <const> = require "fs.identity"
 local kinds <const> = require "fs.kinds"
 local long_strings <const> = require "fs.long_strings"
+local map_handles <const> = require "fs.map_handles"
 local raw_tables <const> = require "fs.raw_tables"
 local read_ahead <const> = require "fs.read_ahead"
 local stubs <const> = require "fs.stubs"
@@ -28,7 +29,7 @@ function loading.new(store, codec, map, metatables, functions, source_of, explai
   local self = {
     store = store, codec = codec, map = map, metatables = metatables, strings = strings,
     functions = functions, source_of = source_of, explain = explain,
-    ahead = read_ahead.new(store, map),
+    ahead = read_ahead.new(store, map), fill = loading.fill,
     wanted = nil, -- ids of functions that the decoding under way has met and that are not there
   }
   function_loading.link(self)
@@ -123,6 +124,7 @@ end
 
 -- t was reserved as a stub.
 local function unload(self, t, id)
+  kinds.detach(t)
   identity.set_unloaded(self.map, id)
   raw_tables.clear(t)
   stubs.turn(t, self.map.load)
@@ -209,7 +211,9 @@ end
 -- Makes the loaded, unchanged table t a stub again.
 function loading.forget(self, t, id)
   stubs.reserve(t)
-  self.metatables.set_metatable(t, nil)
+  if not map_handles.state(t) then
+    self.metatables.set_metatable(t, nil)
+  end
   unload(self, t, id)
 end
 

@@ -53,11 +53,10 @@ local function prepare_one(session, search, record)
     identity.set_loaded(map, id, map.loaded[id], base, now.version, map.held[map.loaded[id]])
     return false
   end
-  local handler <const>, v <const> = kinds.of(base), map.loaded[id]
-  if handler.is_of and not handler.is_of(session, v) or not handler.is_of and type(v) ~= "table" then
+  if not kinds.is_of(session, map.loaded[id], base) then
     return nil, { code = "malformed", message = string.format("object %d is of another kind than it was", id) }
   end
-  return (handler.merge or merging.prepare)(session, search, base, now)
+  return (kinds.of(base).merge or merging.prepare)(session, search, base, now)
 end
 
 -- Reads these objects and prepares their merges. -> list of merges, list of conflicting paths | nil, err

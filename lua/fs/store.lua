@@ -219,7 +219,9 @@ end
 --- Makes sure of the room, by collecting garbage if nothing else helps. Returns true | nil, err.
 local function admit(self, entries, message, growth, held)
   local admitted, err = space.admit(self.mounted, entries, message, growth, held)
-  if admitted or err.code ~= "no_space" or not self.collector:may_help(self.mounted) then return admitted, err end
+  if admitted or err.code ~= "no_space" or self.options.collect == false or not self.collector:may_help(self.mounted) then
+    return admitted, err
+  end
   local collected <const>, problem = self.collector:run(self.mounted)
   -- What the collection could not read is the business of who asks for it; here it only means that there is no room.
   if not collected and self.mounted.log.broken then return nil, problem end
@@ -308,8 +310,11 @@ local function commit_all(self, list)
   return outcomes
 end
 
+--- commit_all of one request, without looking for others that it could meet.
 local function commit(self, request)
-  local outcome <const> = commit_all(self, {request})[1]
+  local member <const>, err = examine(self, request)
+  if not member then return nil, err end
+  local outcome <const> = write_together(self, {member})[1]
   return outcome[1], outcome[2]
 end
 
@@ -410,7 +415,7 @@ end
 local function is_worth_collecting(self)
   local mounted <const> = self.mounted
   local table_of_segments <const>, written <const> = mounted.segments, mounted.payload_bytes - self.collected_at
-  return table_of_segments.free * GC_FREE_SHARE < table_of_segments.count
+  return self.options.collect ~= false and table_of_segments.free * GC_FREE_SHARE < table_of_segments.count
     and written >= math.max(mounted.geometry.segment_bytes, mounted.record.object_bytes // GC_WRITTEN_SHARE)
     and not self.collector.failure and self.collector:may_help(mounted)
 end
@@ -459,7 +464,8 @@ local function when_ready(self, ask, ...)
   return ask(self.mounted, ...)
 end
 
---- store.open{device=, primitives=, read_only=, cache_bytes=} → store | nil, err. Writes nothing yet.
+--- store.open{device=, primitives=, read_only=, cache_bytes=, collect=} → store | nil, err. Writes nothing yet. collect = false:
+--- garbage is collected only when gc is called. primitives: crc32c, now, random, and perhaps references (references.scan in C).
 ---
 ---   allocate(count) → first of `count` consecutive ids, which no object ever had | nil, err
 ---   read(ids [, view]) → list of {id, kind, payload, version} in the order of ids (at most READ_IDS_MAX) | nil, err (err.id, err.lba;

@@ -146,7 +146,8 @@ class Run:
         return disk_of(self.lua, self.image)
 
     def _open(self) -> store_support.Store:
-        return store_support.Store(None, self.lua, device=self.recorder[b"device"])
+        # Objects that nothing refers to are all that most workloads have: they are not to go by themselves.
+        return store_support.Store(None, self.lua, device=self.recorder[b"device"], collect=self.collecting)
 
     def event_count(self) -> int:
         return len(list(self.recorded.keys())) if self.recorded is not None else 0
