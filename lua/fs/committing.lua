@@ -21,6 +21,7 @@ local long_strings <const> = require "fs.long_strings"
 local map_handles <const> = require "fs.map_handles"
 local maps <const> = require "fs.maps"
 local plans <const> = require "fs.plans"
+local reading <const> = require "fs.reading"
 local refusals <const> = require "fs.refusals"
 local stubs <const> = require "fs.stubs"
 local trees <const> = require "fs.trees"
@@ -34,7 +35,7 @@ local committing = {}
 
 local CHUNK_BYTES <const> = layout.CHUNK_BYTES
 
--- session: { map, codec, store, metatables, loading, functions, encoder, crc32c, root, spare = list of ids to give out,
+-- session: { map, codec, store, reading, metatables, loading, functions, encoder, crc32c, root, spare = list of ids to give out,
 -- getinfo = debug.getinfo or nil,
 -- fingerprinter = { changed(self, loaded, bases, marks, names) -> list of ids that may have changed } or nil }
 
@@ -315,7 +316,8 @@ local function of_objects(session, plan, err)
   return err
 end
 
--- Writes everything that changed. -> the store's transaction, or false when nothing changed | nil, err
+-- Writes everything that changed; the session then stands at that transaction, but for what others wrote before it (see
+-- fs.refreshing). -> the store's transaction, or false when nothing changed | nil, err
 function committing.commit(session, message)
   local changed, encoded = committing.scan(session)
   if #changed == 0 then
@@ -329,13 +331,14 @@ function committing.commit(session, message)
     return false
   end
   local transaction
-  transaction, err = session.store.commit { entries = plan.entries, message = message }
+  transaction, err = session.store.commit { entries = plan.entries, message = message, since = session.reading.sequence }
   if not transaction then
     err = of_objects(session, plan, err)
     plan:undo()
     return nil, err
   end
   plan:done(transaction)
+  reading.committed(session.reading, transaction)
   detached.sweep(session.map, session.root, session.metatables.metatable_of)
   return transaction
 end

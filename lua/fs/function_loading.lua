@@ -268,8 +268,15 @@ local function finish(job)
     disown_all(job)
     error(problem, 0)
   end
+  local moved <const> = job.loading.moved
+  if moved then
+    moved[#moved + 1] = job
+  end
   return true
 end
+
+-- What a job has made is not known any more.
+function_loading.forget = disown_all
 
 local function new_job(loading, todo)
   return { loading = loading, chunks = {}, cells = {}, functions = {}, todo = todo }

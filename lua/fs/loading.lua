@@ -30,6 +30,7 @@ function loading.new(store, codec, map, metatables, functions, source_of, explai
     store = store, codec = codec, map = map, metatables = metatables, strings = strings,
     functions = functions, source_of = source_of, explain = explain,
     ahead = read_ahead.new(store, map), fill = loading.fill,
+    moved = nil, -- while the session moves: what was loaded since, { table =, id = } or a job of fs.function_loading
     wanted = nil, -- ids of functions that the decoding under way has met and that are not there
   }
   function_loading.link(self)
@@ -165,6 +166,9 @@ function loading.load(self, t)
     end
     return nil, err, id, culprit
   end
+  if self.moved then
+    table.move(done, 1, #done, #self.moved + 1, self.moved)
+  end
   for i = #done, 1, -1 do
     stubs.settle(done[i].table)
     if done[i].metatable ~= nil then
@@ -172,6 +176,30 @@ function loading.load(self, t)
     end
   end
   return true
+end
+
+-- A move begins: the state of the session may be the one before again, and what is loaded meanwhile then has to be forgotten.
+function loading.begin_move(self)
+  loading.drop_read_ahead(self)
+  self.moved = {}
+end
+
+function loading.keep_move(self)
+  self.moved = nil
+end
+
+function loading.take_back_move(self)
+  local moved <const> = self.moved
+  self.moved = nil
+  loading.drop_read_ahead(self)
+  for i = #moved, 1, -1 do
+    local one = moved[i]
+    if one.table then
+      loading.forget(self, one.table, one.id)
+    else
+      function_loading.forget(one)
+    end
+  end
 end
 
 -- Gives the loaded table t the fields of `content` and this metatable. -> true | nil, err; t is unchanged then
@@ -182,11 +210,10 @@ function loading.replace(self, t, content, metatable)
       return nil, err
     end
   end
-  self.metatables.set_metatable(t, nil)
-  raw_tables.clear(t)
-  for key, value in next, content do
-    t[key] = value
+  if not rawequal(self.metatables.metatable_of(t), metatable) then
+    self.metatables.set_metatable(t, nil)
   end
+  raw_tables.take_over(t, content)
   if metatable ~= nil then
     stubs.note_metatable(metatable)
     self.metatables.set_metatable(t, metatable)

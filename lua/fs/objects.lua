@@ -31,6 +31,7 @@ local loading <const> = require "fs.loading"
 local maps <const> = require "fs.maps"
 local permanents <const> = require "fs.permanents"
 local raw_tables <const> = require "fs.raw_tables"
+local reading <const> = require "fs.reading"
 local refreshing <const> = require "fs.refreshing"
 local stubs <const> = require "fs.stubs"
 local wrappers <const> = require "fs.wrappers"
@@ -75,8 +76,9 @@ end
 
 local function new_session(options)
   local session = {
-    store = options.store, codec = options.codec or codec, spare = {}, crc32c = options.crc32c or require "fs.crc32c",
+    reading = reading.new(options.store, options.state), codec = options.codec or codec, spare = {}, crc32c = options.crc32c or require "fs.crc32c",
   }
+  session.store = session.reading.store
   local debugging = options.debug or debug
   session.getinfo = debugging and debugging.getinfo
   session.metatables = raw_tables.access(debugging and debugging.setmetatable and debugging)

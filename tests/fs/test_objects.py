@@ -595,7 +595,7 @@ def test_what_was_removed_is_let_go(memory: World) -> None:
         collectgarbage()
         sizes[round] = collectgarbage "count"
       end
-      store.objects = {}  -- the store keeps everything; what remains is the session's
+      store.objects, store.states = {}, {}  -- the store keeps everything; what remains is the session's
       collectgarbage() collectgarbage()
       assert(collectgarbage "count" < 8000, collectgarbage "count")
     """)
