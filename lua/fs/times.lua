@@ -38,7 +38,7 @@ end
 local function state_of(what)
   local number, err = times.number(what)
   if number then
-    return { before = number + 1 }, "t" .. number
+    return number, "t" .. number
   elseif type(what) == "string" and what ~= "" then
     return what, "snapshot " .. what
   end
