@@ -3,6 +3,7 @@
 --   times.number(what)           "t4", 4, or a transaction that commit or log gave → its number | nil, message
 --   times.open(past, what)       the session that reads what that transaction left, or a snapshot; the same one while it is in use
 --
+-- What is open stays readable as long as the store has what it needs, also when it is not kept for others any more.
 -- A session of the past belongs to nobody else: what is changed in its tables goes nowhere. Its tables may be put under the present's
 -- root: then their content is copied (fs.committing).
 -- Relies on: fs.cache; how a session is opened is handed in.
@@ -14,7 +15,7 @@ local times = {}
 -- Sessions of the past that stay in memory without anybody holding them.
 local KEPT <const> = 4
 
--- open(state) → a session that reads that state, for ever: what the store's `view` takes.
+-- open(state) → a session that reads that state, what the store's `view` takes, for ever | nil, message
 function times.new(open)
   return { open = open, kept = cache.new(KEPT), known = setmetatable({}, { __mode = "v" }) }
 end
@@ -52,7 +53,7 @@ function times.open(past, what)
     return nil, name
   end
   local session = past.kept.get(name) or past.known[name]
-  if not session then
+  if not session or not session.store.read {} then -- what it needs may have had to make room
     local err
     session, err = past.open(state)
     if not session then
