@@ -488,7 +488,7 @@ def test_a_map_of_many_pairs_in_little_memory() -> None:
     client = lua_support.runtime()
     proxy = Proxy(server.lua.globals()[b"store"], client)
     proxy.store_lua = server.lua
-    names = [b"allocate", b"read", b"commit", b"log", b"info", b"missing"]
+    names = [b"allocate", b"read", b"commit", b"view", b"close_view", b"log", b"info", b"missing"]
     handle = client.table_from({name: (lambda *a, name=name: proxy.call(name, *a)) for name in names})
     client.execute(_GLUE, (HERE / "memory_store.lua").read_bytes(), handle)
     peak = client.execute(b"""
