@@ -324,6 +324,7 @@ function committing.commit(session, message)
     return false
   end
   local plan, err = make_plan(session, changed, encoded)
+  session.encoder.finish()
   if not plan then
     return nil, err
   elseif #plan.entries == 0 then

@@ -538,6 +538,28 @@ def test_a_stub_that_no_path_leads_to(memory: World) -> None:
 # -- memory --------------------------------------------------------------------------------------------------------
 
 
+def test_what_was_committed_is_not_held_beside_the_tables(memory: World) -> None:
+    memory.run("""
+      local s = open()
+      local requests = setmetatable({}, { __mode = "k" })
+      local commit = store.commit
+      store.commit = function(request)
+        requests[request.entries] = true
+        return commit(request)
+      end
+      for _, fails in ipairs { false, true } do
+        s.root.t, s.root.m = { 1, 2 }, s.map()
+        s.root.m:set("key", { 3 })
+        store.fail_commit = fails and { code = "no_space", message = "no space" } or nil
+        pcall(s.commit)
+        assert(next(requests))
+        store.last_entries = nil
+        collectgarbage() collectgarbage()
+        assert(not next(requests), "the session holds all that a commit wrote")
+      end
+    """)
+
+
 def test_dropped_tables_are_collected(memory: World) -> None:
     memory.run("""
       local s = open()
