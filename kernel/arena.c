@@ -214,7 +214,7 @@ static void *run_alloc(struct arena *arena, size_t bytes)
         return NULL;
     size_t pages = run_pages(bytes);
     preempt_disable();
-    struct arena_run *run = page_alloc(pages);
+    struct arena_run *run = page_alloc_raw(pages);
     if (run) {
         run->pages = pages;
         run->next = arena->runs;
@@ -225,7 +225,11 @@ static void *run_alloc(struct arena *arena, size_t bytes)
         arena->page_count += pages;
     }
     preempt_enable();
-    return run ? run + 1 : NULL;
+    if (!run)
+        return NULL;
+    if (!arena->raw)
+        memset(run + 1, 0, pages * PAGE_SIZE - sizeof *run);
+    return run + 1;
 }
 
 static void run_free(struct arena *arena, void *block)
@@ -247,19 +251,22 @@ static void run_free(struct arena *arena, void *block)
 static bool run_resize(struct arena *arena, void *block, size_t pages)
 {
     struct arena_run *run = run_of(block);
-    if (pages > run->pages && !make_room(arena, pages - run->pages))
+    size_t old_pages = run->pages;
+    if (pages > old_pages && !make_room(arena, pages - old_pages))
         return false;
     preempt_disable();
     bool done = true;
-    if (pages < run->pages)
-        page_free((char *)run + pages * PAGE_SIZE, run->pages - pages);
-    else if (pages > run->pages)
-        done = page_extend(run, run->pages, pages);
+    if (pages < old_pages)
+        page_free((char *)run + pages * PAGE_SIZE, old_pages - pages);
+    else if (pages > old_pages)
+        done = page_extend_raw(run, old_pages, pages);
     if (done) {
-        arena->page_count += pages - run->pages;
+        arena->page_count += pages - old_pages;
         run->pages = pages;
     }
     preempt_enable();
+    if (done && pages > old_pages && !arena->raw)
+        memset((char *)run + old_pages * PAGE_SIZE, 0, (pages - old_pages) * PAGE_SIZE);
     return done;
 }
 

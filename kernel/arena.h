@@ -6,6 +6,9 @@
  * whatever its owner was doing: the lists of pages change only with pre-emption deferred, and
  * nothing else is needed to find them.
  *
+ * What an arena hands out in large blocks was zeroed, so that no process ever has before it what another
+ * has left behind; `raw` leaves that out, for what the kernel alone reads.
+ *
  * One owner at a time: no locking. Not for interrupts.
  */
 #ifndef KHOROS_ARENA_H
@@ -28,6 +31,7 @@ struct arena {
     size_t page_count;                          /* pages taken, small and large */
     size_t page_limit;                          /* the quota; SIZE_MAX: none */
     bool essential;                             /* may take the pages kept back, see pages_spare */
+    bool raw;                                   /* large blocks are not zeroed */
     const size_t *bytes_elsewhere;              /* what counts against it besides, or NULL */
     size_t used_bytes;                          /* sum of the sizes asked for and not freed */
 };

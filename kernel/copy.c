@@ -131,12 +131,11 @@ static bool message_reserve(struct message *message, size_t more)
 {
     if (more <= message->allocated - message->length)
         return true;
-    size_t old = message->allocated, wanted = old ? old : INITIAL_BYTES;
-    while (wanted - message->length < more) {
-        if (wanted > SIZE_MAX / 4)
-            return false;
-        wanted *= 2;
-    }
+    if (more > SIZE_MAX / 4)
+        return false;
+    size_t old = message->allocated, wanted = old ? 2 * old : INITIAL_BYTES;
+    if (wanted < message->length + more)
+        wanted = message->length + more;
     if (!growth_begin(message, wanted))
         return false;
     if (old > 0)
@@ -149,6 +148,16 @@ static bool message_reserve(struct message *message, size_t more)
     message->growth = NULL;
     preempt_enable();
     return true;
+}
+
+/* What was reserved and not needed is given back: messages wait in mailboxes. */
+static void message_trim(struct message *message)
+{
+    preempt_disable();
+    size_t kept = kernel_trim(message->bytes, message->allocated, message->length);
+    object_discharge(&message->capability.object, message->allocated - kept);
+    message->allocated = kept;
+    preempt_enable();
 }
 
 static bool put(struct message *message, const void *bytes, size_t length)
@@ -168,6 +177,32 @@ static bool put_word(struct message *message, enum tag tag, const void *word)
     unsigned char bytes[9] = {(unsigned char)tag};
     memcpy(bytes + 1, word, 8);
     return put(message, bytes, sizeof bytes);
+}
+
+/* --- left in the middle ------------------------------------------------------------------------ */
+
+static void begin(lua_State *L, struct message *message)
+{
+    struct message **unfinished = process_unfinished(process_of(L));
+    message->unfinished = *unfinished;
+    *unfinished = message;
+}
+
+/* The innermost one is finished, well or not. */
+static void finish(lua_State *L)
+{
+    struct message **unfinished = process_unfinished(process_of(L));
+    *unfinished = (*unfinished)->unfinished;
+}
+
+void copy_abandon(lua_State *L, struct message *last)
+{
+    struct message **unfinished = process_unfinished(process_of(L));
+    while (*unfinished != last) {
+        struct message *message = *unfinished;
+        *unfinished = message->unfinished;
+        message_destroy_chain(message);
+    }
 }
 
 /* --- packing --------------------------------------------------------------------------------- */
@@ -479,8 +514,16 @@ struct message *copy_pack(lua_State *L, int first, int count, struct message *be
         return give_up(L, NULL, before);
     }
     message->values = (size_t)count;
-    if ((flat ? pack_scalars : pack_graph)(L, message, first, count) != LUA_OK)
+    if (before)
+        begin(L, before);
+    begin(L, message);
+    int status = (flat ? pack_scalars : pack_graph)(L, message, first, count);
+    finish(L);
+    if (before)
+        finish(L);
+    if (status != LUA_OK)
         return give_up(L, message, before);
+    message_trim(message);
     if (before)
         before->next = message;
     return message;
@@ -604,6 +647,7 @@ int copy_unpack(lua_State *L, struct message *chain)
     while (chain && status == LUA_OK) {
         struct message *message = chain;
         chain = message->next;
+        begin(L, message);
         if (!lua_checkstack(L, 2)) {
             lua_settop(L, top > 0 ? top - 1 : 0);
             lua_pushliteral(L, "not enough memory");
@@ -613,6 +657,7 @@ int copy_unpack(lua_State *L, struct message *chain)
             lua_pushlightuserdata(L, message);
             status = lua_pcall(L, 1, LUA_MULTRET, 0);
         }
+        finish(L);
         message_destroy(message);
     }
     if (status != LUA_OK) {

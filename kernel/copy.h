@@ -25,6 +25,7 @@ struct message {
     struct capability **attachments;    /* capabilities on the way, owned by the message's owner */
     size_t attachment_count;
     struct message *next;               /* the next one of a chain: they are unpacked together */
+    struct message *unfinished;         /* below this one in process_unfinished() */
 };
 
 extern const struct capability_kind message_kind;
@@ -40,6 +41,10 @@ int copy_unpack(lua_State *L, struct message *chain);
 
 /* Hands the message and all it carries to another owner. False: that one cannot pay. */
 bool message_move(struct message *message, struct object_owner *to);
+
+/* Destroys what is being packed and unpacked in the process of L, down to `last`: the C functions that
+ * would have finished it were left for good. */
+void copy_abandon(lua_State *L, struct message *last);
 
 void message_destroy(struct message *message);
 void message_destroy_chain(struct message *chain);

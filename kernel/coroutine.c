@@ -8,17 +8,23 @@
  *     out:  yield ─► resume returns LUA_YIELD ─► lua_yieldk ─► … ─► process_main ─► supervisor
  *     in:   process_main ─► lua_resume ─► continue_resume ─► lua_resume ─► … ─► after the yield
  *
+ * Where a yield cannot pass, an evaluation is abandoned by jumping out of each thread in turn, past
+ * whatever C functions stand there: every resume on the way sees `leaving` and goes on with its own.
+ *
  * They also track the innermost running thread (the tick arms its hook) and whether all resumes on
  * the way out can yield: a resume within a sort comparator cannot, then the process leaves with its
  * C stack instead.
  */
 #include "lauxlib.h"
+#include "lgc.h"
+#include "ldo.h"
 #include "lstate.h"
 #include "lualib.h"
 #include "process_state.h"
 
 #define FAILED (-1)
 #define PASSES (-2)
+#define LEFT (-3)
 
 enum coroutine_state { RUNNING, NORMAL, SUSPENDED, DEAD };
 
@@ -34,8 +40,8 @@ static struct level enter_thread(lua_State *L, lua_State *co)
     struct level level = {process, process->outward};
     process->outward = level.outward && yieldable(L);
     level.process->running = co;
-    if (level.process->ticks >= level.process->slice)
-        preempt_arm(co);        /* a tick came while only L could see it */
+    if (level.process->ticks >= level.process->slice || level.process->interrupted)
+        preempt_arm(co);        /* it came while only L could see it */
     return level;
 }
 
@@ -47,8 +53,25 @@ static void return_to_thread(lua_State *L, lua_State *co, struct level level)
         preempt_disarm(co);
 }
 
+/* Out of everything that L is doing, which nothing of it can catch: the jump ends in the lua_resume() or
+ * lua_closethread() that runs L. The status is one that Lua does not take for an error. */
+_Noreturn void coroutine_leave(lua_State *L)
+{
+    process_of_thread(L)->leaving = true;
+    luaD_throwbaselevel(L, LUA_YIELD);
+}
+
+/* A thread that was left never goes on: it may have stood in the middle of C functions. Its variables
+ * live as long as closures refer to them. */
+static void mark_left(lua_State *co)
+{
+    lua_pushnil(co);                        /* in place of an error value */
+    co->status = LUA_ERRRUN;
+}
+
 /* Resumes `co` with the topmost `count` values of L. Results end up on L: as many as returned, one
- * error value if FAILED. PASSES: a yield that is not for user code is on its way out. */
+ * error value if FAILED. PASSES: a yield that is not for user code is on its way out. LEFT: the
+ * evaluation around it is being abandoned. */
 static int resume_thread(lua_State *L, lua_State *co, int count)
 {
     if (!lua_checkstack(co, count)) {
@@ -61,6 +84,10 @@ static int resume_thread(lua_State *L, lua_State *co, int count)
     struct level level = enter_thread(L, co);
     int status = lua_resume(co, L, count, &results);
     return_to_thread(L, co, level);
+    if (level.process->leaving) {
+        mark_left(co);
+        return LEFT;
+    }
     if (status == LUA_YIELD && level.process->passing != PASSING_NOTHING) {
         preempt_yielded(co);
         return PASSES;
@@ -78,12 +105,13 @@ static int resume_thread(lua_State *L, lua_State *co, int count)
     return results;
 }
 
+/* LEFT, as above, or a Lua status. */
 static int close_thread(lua_State *L, lua_State *co)
 {
     struct level level = enter_thread(L, co);
     int status = lua_closethread(co, L);
     return_to_thread(L, co, level);
-    return status;
+    return level.process->leaving ? LEFT : status;
 }
 
 /* --- coroutine.resume ------------------------------------------------------------------------ */
@@ -94,6 +122,8 @@ static int finish_resume(lua_State *L, int results)
 {
     if (results == PASSES)
         return lua_yieldk(L, 0, 0, continue_resume);
+    if (results == LEFT)
+        coroutine_leave(L);
     lua_pushboolean(L, results != FAILED);
     int count = results == FAILED ? 1 : results;
     lua_insert(L, -1 - count);
@@ -128,6 +158,8 @@ static int raise_from(lua_State *L, lua_State *co)
     int status = lua_status(co);
     if (status != LUA_OK && status != LUA_YIELD) {
         status = close_thread(L, co);
+        if (status == LEFT)
+            coroutine_leave(L);
         lua_pop(L, 1);
         lua_xmove(co, L, 1);
     }
@@ -143,6 +175,8 @@ static int finish_wrap(lua_State *L, lua_State *co, int results)
 {
     if (results == PASSES)
         return lua_yieldk(L, 0, 0, continue_wrap);
+    if (results == LEFT)
+        coroutine_leave(L);
     return results == FAILED ? raise_from(L, co) : results;
 }
 
@@ -164,50 +198,88 @@ static int l_wrapped(lua_State *L)
 /* evaluate(f, …): runs f in a thread of its own, which f knows as the main one, and which the supervisor
  * may have abandoned (Ctrl-C):
  *     true, results… | false, error value, traceback | nil, "interrupted"
- * Abandoning happens at a yield, from outside; the function sees no error that it could catch. */
+ * Abandoning is no error: the function sees nothing that it could catch. With evaluations within one
+ * another it is the outermost that ends. */
+
+/* What is put right when the evaluation is left: what C functions were doing that it had called. */
+struct unwinding {
+    struct message *unfinished;
+    lu_byte collecting;
+};
+
+static struct unwinding unwinding_of(lua_State *L)
+{
+    return (struct unwinding){
+        .unfinished = *process_unfinished(process_of(L)), .collecting = G(L)->gcstp & GCSTPGC};
+}
 
 static int continue_evaluate(lua_State *L, int status, lua_KContext context);
 
-/* The error value is on top. */
-static int evaluation_failed(lua_State *L, lua_State *co)
+/* `depth` counts the evaluations around and with this one. */
+static int abandon_evaluation(lua_State *L, lua_KContext depth)
 {
+    struct process *process = process_of(L);
+    process->evaluations = (unsigned)depth - 1;
+    if (depth > 1 && process->leaving)
+        coroutine_leave(L);
+    process->interrupted = process->leaving = false;
+    lua_pushnil(L);
+    lua_pushliteral(L, "interrupted");
+    return 2;
+}
+
+static int evaluation_was_left(lua_State *L, lua_KContext depth, struct unwinding unwinding)
+{
+    copy_abandon(L, unwinding.unfinished);
+    G(L)->gcstp = (lu_byte)((G(L)->gcstp & ~GCSTPGC) | unwinding.collecting);
+    return abandon_evaluation(L, depth);
+}
+
+/* The error value is on top. Returns LEFT or how many values. */
+static int describe_failure(lua_State *L, lua_State *co, lua_KContext depth)
+{
+    struct process *process = process_of(L);
+    process->evaluations = (unsigned)depth - 1;     /* should there be no memory for the traceback */
     lua_pushboolean(L, false);
     luaL_traceback(L, co, NULL, 0);
-    close_thread(L, co);                    /* runs its pending __close; may change the error */
+    process->evaluations = (unsigned)depth;
+    if (close_thread(L, co) == LEFT)        /* runs its pending __close; may change the error */
+        return LEFT;
     lua_settop(co, 1);
     lua_xmove(co, L, 1);
     lua_insert(L, -2);
     return 3;
 }
 
-/* `depth` counts the evaluations around and with this one. */
-static int finish_evaluate(lua_State *L, lua_State *co, int results, lua_KContext depth)
+/* Runs it on until it ends, or until a yield passes through. */
+static int run_evaluation(lua_State *L, lua_State *co, int count, lua_KContext depth)
 {
+    struct unwinding unwinding = unwinding_of(L);
+    struct process *process = process_of(L);
+    int results = resume_thread(L, co, count);
     if (results == PASSES)
         return lua_yieldk(L, 0, depth, continue_evaluate);
-    struct process *process = process_of(L);
+    if (results >= 0) {
+        lua_pushboolean(L, true);
+        lua_insert(L, -1 - results);
+        results++;
+    } else if (results == FAILED) {
+        results = describe_failure(L, co, depth);
+    }
+    if (results == LEFT)
+        return evaluation_was_left(L, depth, unwinding);
     process->evaluations = (unsigned)depth - 1;
     if (process->evaluations == 0)
-        process->interrupted = false;       /* it came too late, or to code that cannot be left */
-    if (results == FAILED)
-        return evaluation_failed(L, co);
-    lua_pushboolean(L, true);
-    lua_insert(L, -1 - results);
-    return results + 1;
+        process->interrupted = false;       /* it came too late */
+    return results;
 }
 
 static int continue_evaluate(lua_State *L, int status, lua_KContext depth)
 {
     (void)status;
-    struct process *process = process_of(L);
-    lua_State *co = lua_tothread(L, 1);
-    if (!process->interrupted)
-        return finish_evaluate(L, co, resume_thread(L, co, 0), depth);
-    process->interrupted = false;
-    process->evaluations = (unsigned)depth - 1;
-    lua_pushnil(L);
-    lua_pushliteral(L, "interrupted");
-    return 2;
+    if (process_of(L)->interrupted)
+        return abandon_evaluation(L, depth);
+    return run_evaluation(L, lua_tothread(L, 1), 0, depth);
 }
 
 static lua_State *push_thread_for(lua_State *L, int function)
@@ -225,8 +297,11 @@ int coroutine_evaluate(lua_State *L)
     lua_State *co = push_thread_for(L, 1);
     process_set_main_thread(co);
     lua_replace(L, 1);
-    lua_KContext depth = ++process_of(L)->evaluations;
-    return finish_evaluate(L, co, resume_thread(L, co, lua_gettop(L) - 1), depth);
+    struct process *process = process_of(L);
+    if (process->evaluations++ == 0)
+        process->interrupted = false;
+    lua_KContext depth = process->evaluations;
+    return run_evaluation(L, co, lua_gettop(L) - 1, depth);
 }
 
 /* --- the rest of the library ----------------------------------------------------------------- */
@@ -299,6 +374,8 @@ static int l_coroutine_close(lua_State *L)
     if (process_is_main_thread(co))
         return luaL_error(L, "cannot close main thread");
     int status = close_thread(L, co);       /* does not return when co is running */
+    if (status == LEFT)
+        coroutine_leave(L);
     lua_pushboolean(L, status == LUA_OK);
     if (status == LUA_OK)
         return 1;

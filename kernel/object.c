@@ -10,7 +10,7 @@
 #include "pages.h"
 #include "preempt.h"
 
-static struct arena kernel_heap = {.page_limit = SIZE_MAX, .essential = true};
+static struct arena kernel_heap = {.page_limit = SIZE_MAX, .essential = true, .raw = true};
 
 void *kernel_alloc(size_t bytes)
 {
@@ -25,6 +25,16 @@ void kernel_free(void *block, size_t bytes)
     preempt_disable();
     arena_free(&kernel_heap, block, bytes);
     preempt_enable();
+}
+
+size_t kernel_trim(void *block, size_t old_bytes, size_t new_bytes)
+{
+    if (new_bytes <= ARENA_SMALL_BYTES || new_bytes >= old_bytes)
+        return old_bytes;
+    preempt_disable();
+    void *same = arena_resize(&kernel_heap, block, old_bytes, new_bytes);
+    preempt_enable();
+    return same ? new_bytes : old_bytes;
 }
 
 bool object_owner_can_pay(const struct object_owner *owner, size_t bytes)

@@ -4,7 +4,7 @@
  * length in its first page, its length again in the last word of its last page, so that the run
  * before and the run after a freed one are found and joined at once. Free runs hang in lists by
  * size class (powers of two, each in 16 steps); two levels of bits find the first list that fits.
- * Both calls cost O(1) plus the pages they zero or mark.
+ * Both calls cost O(1) plus the pages they mark, or zero.
  *
  * Small runs are cut from the end of a free run and large ones from its start, so that small ones
  * do not scatter over the room into which a large one may want to grow.
@@ -154,14 +154,34 @@ static struct free_run *run_find(size_t pages)
     return NULL;
 }
 
+/* The first run of a list that begins with `pages` pages below the limit. */
+static struct free_run *list_find_below(struct free_run *run, size_t pages, uintptr_t limit)
+{
+    while (run != NULL && (run->pages < pages || (uintptr_t)run + pages * PAGE_SIZE > limit))
+        run = run->next;
+    return run;
+}
+
+/* A walk over all lists: only addresses decide here. */
+static struct free_run *run_find_below(size_t pages, uintptr_t limit)
+{
+    for (unsigned class = class_of(pages).class; class < CLASSES; class++)
+        for (unsigned step = 0; step < STEPS; step++) {
+            struct free_run *run = list_find_below(allocator.lists[class][step], pages, limit);
+            if (run != NULL)
+                return run;
+        }
+    return NULL;
+}
+
 /* --- runs ------------------------------------------------------------------------------------ */
 
-static void *run_take(struct free_run *run, size_t pages)
+static void *run_take(struct free_run *run, size_t pages, bool from_end)
 {
     size_t rest = run->pages - pages;
     uint8_t *first = (uint8_t *)run;
     run_remove(run);
-    if (rest > 0 && pages < SMALL_RUN_PAGES) {
+    if (rest > 0 && from_end) {
         run_insert(run, rest);
         first += rest * PAGE_SIZE;
     } else if (rest > 0) {
@@ -194,13 +214,36 @@ static void run_give(uint8_t *first, size_t pages)
     run_insert((struct free_run *)first, pages);
 }
 
-void *page_alloc(size_t pages)
+void *page_alloc_raw(size_t pages)
 {
     if (pages == 0 || pages > allocator.free_pages)
         return NULL;
     preempt_disable();
     struct free_run *run = run_find(pages);
-    void *first = run != NULL ? run_take(run, pages) : NULL;
+    void *first = run != NULL ? run_take(run, pages, pages < SMALL_RUN_PAGES) : NULL;
+    preempt_enable();
+    return first;
+}
+
+void *page_alloc(size_t pages)
+{
+    preempt_disable();
+    void *first = page_alloc_raw(pages);
+    if (first != NULL)
+        memset(first, 0, pages * PAGE_SIZE);
+    preempt_enable();
+    return first;
+}
+
+void *page_alloc_below(size_t pages, uintptr_t limit)
+{
+    if (pages == 0 || pages > allocator.free_pages)
+        return NULL;
+    preempt_disable();
+    struct free_run *run = run_find_below(pages, limit);
+    void *first = NULL;
+    if (run != NULL)
+        first = run_take(run, pages, (uintptr_t)run + run->pages * PAGE_SIZE <= limit);
     if (first != NULL)
         memset(first, 0, pages * PAGE_SIZE);
     preempt_enable();
@@ -218,7 +261,7 @@ void page_free(void *run, size_t pages)
     preempt_enable();
 }
 
-bool page_extend(void *run, size_t old_pages, size_t new_pages)
+bool page_extend_raw(void *run, size_t old_pages, size_t new_pages)
 {
     uint8_t *after = (uint8_t *)run + old_pages * PAGE_SIZE;
     size_t added = new_pages - old_pages;
@@ -233,7 +276,6 @@ bool page_extend(void *run, size_t old_pages, size_t new_pages)
         if (!bits_flip(page_number(after), added, false))
             panic("pages", "free run %p of %zu pages holds a page in use", (void *)after, added);
         allocator.free_pages -= added;
-        memset(after, 0, added * PAGE_SIZE);
         fits = true;
     }
     preempt_enable();

@@ -1,7 +1,6 @@
 /* Physical memory in pages of 4 KiB, and guarded stacks.
  *
- * Every run is contiguous, identity mapped (a pointer is its physical address) and zeroed when it
- * is handed out. All functions may be called from any stack, never from an interrupt. They defer
+ * Every run is contiguous and identity mapped (a pointer is its physical address). All functions may be called from any stack, never from an interrupt. They defer
  * the switch away from a process while they touch shared state (preempt.h), but a caller that may
  * be killed between receiving pages and noting whose they are must itself hold preempt_disable()
  * around both.
@@ -21,13 +20,22 @@
 /* A zeroed, contiguous run, or NULL when no run of that length is free (or pages is 0). */
 void *page_alloc(size_t pages);
 
+/* The same, but the whole run lies below `limit`: for devices that know fewer address bits. Slower
+ * where memory is in many pieces. */
+void *page_alloc_below(size_t pages, uintptr_t limit);
+
+/* The same, but it holds what its last owner left. For runs that may be so large that zeroing them would
+ * hold up the others: the caller notes whose the run is, lets others have the CPU again, and zeroes it
+ * before anybody can read it. */
+void *page_alloc_raw(size_t pages);
+
 /* Gives back a run, or any part of one that begins and ends on page boundaries (so a tail can be
  * cut off). Freeing a page that is free already is a kernel bug and panics. NULL is ignored. */
 void page_free(void *run, size_t pages);
 
-/* Grows a run in place from old_pages to new_pages (the added pages are zeroed). False, and nothing
- * has changed, when the pages after it are not free. */
-bool page_extend(void *run, size_t old_pages, size_t new_pages);
+/* Grows a run in place from old_pages to new_pages; the added pages are raw, as above. False, and
+ * nothing has changed, when the pages after it are not free. */
+bool page_extend_raw(void *run, size_t old_pages, size_t new_pages);
 
 /* A stack of at least `bytes` (rounded up to pages) with an unmapped guard below it, which is larger
  * than any frame of Lua, of the C library or of ours, so that none reaches over it. Returns the

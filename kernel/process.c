@@ -47,6 +47,11 @@ bool process_is_supervisor(lua_State *L)
     return process_of(L)->supervisor;
 }
 
+struct message **process_unfinished(struct process *process)
+{
+    return &process->unfinished;
+}
+
 static void *process_alloc(void *process, void *block, size_t old_bytes, size_t new_bytes)
 {
     struct arena *arena = &((struct process *)process)->arena;
@@ -363,6 +368,7 @@ void process_end(struct process *process)
 {
     process->ended = true;
     process->answers = process->control = process->payload = process->result = NULL;
+    process->unfinished = NULL;
     process->main = process->thread = NULL;
     process->running = NULL;
     object_destroy_all(&process->owner);
@@ -380,7 +386,9 @@ void process_run(struct process *process, unsigned slice)
     bool parked = process->stop == STOP_PARKED;
     process->ticks = 0;
     process->slice = slice;
-    if (process->running)
+    if (process->running && process_is_abandoned(process))
+        preempt_arm(process->running);
+    else if (process->running)
         preempt_disarm(process->running);
     if (process->thread)
         cpu->lua_running = process->thread;

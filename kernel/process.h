@@ -24,6 +24,7 @@
 #include "lua.h"
 #include "object.h"
 
+struct message;
 struct process;
 struct trap_frame;
 
@@ -38,6 +39,10 @@ void process_open(lua_State *L);
 struct process *process_of(lua_State *L);
 struct object_owner *process_owner(struct process *process);
 bool process_is_supervisor(lua_State *L);
+
+/* The messages that are being packed and unpacked in the process, the innermost first (copy.c): should
+ * their C functions be left for good, they are still found. */
+struct message **process_unfinished(struct process *process);
 
 /* The end of a C function that asks the supervisor: `return process_call(L, "irq_wait", 2);`.
  * Arguments 1..control travel as values that the supervisor sees, the rest as one packed message.

@@ -3,6 +3,11 @@
  *     tick ≥ slice        step 1: arm a hook that yields at the next Lua instruction
  *     tick ≥ slice + 2    step 2: no instruction came; take registers and stack away ("park")
  *
+ * A process whose evaluation is to be abandoned (Ctrl-C) leaves it at the first of these: a Lua
+ * instruction from which it can yield; any other one, finalizers included; any instruction of the
+ * library functions in `library_text` (kernel/Makefile), which know of Lua only what its API shows, so
+ * that its state is whole wherever they stand.
+ *
  * Step 1 writes what lua_sethook() writes, but marks only the nearest Lua frame: lua_sethook marks
  * every frame of the call chain, and that chain may be 190,000 long. One is enough, because a frame
  * that returns with a hook armed makes its caller look (lvm.c, OP_RETURN*, luaG_tracecall).
@@ -19,9 +24,12 @@
 #define FRAMES_OF_A_YIELD 200
 #define RFLAGS_INTERRUPTS 0x202
 #define GUARD_BYTES 4096
+#define RED_ZONE_BYTES 128
 #define FCW_DEFAULT 0x37f       /* Intel SDM 1, 8.1.5: all exceptions masked, 64-bit precision */
 #define MXCSR_DEFAULT 0x1f80    /* 10.2.3 */
 #define FXSAVE_MXCSR 24         /* offsets in the image: SDM 1, table 10-2 */
+
+extern const uint8_t __start_library_text[], __stop_library_text[];
 
 /* A yield gives back the C stack below it, and Lua counts C levels anew: a recursion through pcall
  * would never meet its limit of 200, run into that of the Lua stack instead, and unwind 100,000 levels
@@ -41,16 +49,23 @@ static void preempt_hook(lua_State *L, lua_Debug *event)
     if (should_yield(process, L)) {
         process->passing = PASSING_TICK;
         lua_yield(L, 0);
+    } else if (process_is_abandoned(process)) {
+        coroutine_leave(L);
     } else {
         process_leave(process, STOP_PREEMPTED);
     }
 }
 
 /* From an interrupt or from the running process itself. A hook that user code has set (it can, with
- * all of Lua's libraries) is left alone. */
+ * all of Lua's libraries) is left alone, and none is called in a finalizer, unless what runs is to be
+ * abandoned. */
 void preempt_arm(lua_State *L)
 {
-    if (!L || (L->hook && L->hook != preempt_hook))
+    if (!L)
+        return;
+    if (process_is_abandoned(process_of_thread(L)))
+        L->allowhook = true;
+    else if (L->hook && L->hook != preempt_hook)
         return;
     L->hook = preempt_hook;
     L->basehookcount = L->hookcount = 1;
@@ -123,10 +138,36 @@ static void continue_supervisor(struct process *process, struct trap_frame *fram
     preempt_disable();      /* process_run() enables, as after any switch */
 }
 
+static bool in_library(uint64_t address)
+{
+    return address >= (uint64_t)(uintptr_t)__start_library_text
+           && address < (uint64_t)(uintptr_t)__stop_library_text;
+}
+
+static _Noreturn void leave_library(void)
+{
+    coroutine_leave(this_cpu()->process->running);
+}
+
+/* Makes the interrupt return into leave_library(), as if the library function had called it. */
+static void continue_leaving(struct trap_frame *frame)
+{
+    frame->rip = (uint64_t)(uintptr_t)leave_library;
+    frame->rsp = ((frame->rsp - RED_ZONE_BYTES) & ~(uint64_t)15) - 8;
+}
+
 void process_tick(struct trap_frame *frame, void *fxsave_area)
 {
     struct process *process = this_cpu()->process;
-    if (!process || ++process->ticks < process->slice)
+    if (!process)
+        return;
+    process->ticks++;
+    if (process_is_abandoned(process) && in_library(frame->rip) && preempt_allowed()
+        && on_stack(process, frame->rsp, 0)) {
+        continue_leaving(frame);
+        return;
+    }
+    if (process->ticks < process->slice)
         return;
     preempt_arm(process->running);
     if (process->ticks < process->slice + TICKS_BEFORE_PARKING || !preempt_allowed()

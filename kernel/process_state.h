@@ -66,10 +66,12 @@ struct process {
     struct message *control, *payload;
     struct message *answers;            /* queue of what the call returns */
     struct message *result;
+    struct message *unfinished;         /* see process_unfinished() */
     const char *failure;                /* an end without result */
 
     unsigned evaluations;               /* how many evaluate() are active */
-    bool interrupted;                   /* abandon the innermost one */
+    volatile bool interrupted;          /* abandon the outermost one */
+    bool leaving;                       /* on the way from thread to thread to that one */
 
     struct stream streams[3];
     size_t output_bytes;                /* of `output`, not yet written */
@@ -98,6 +100,12 @@ static inline bool process_is_main_thread(lua_State *L)
     return *(uintptr_t *)lua_getextraspace(L) & MAIN_THREAD || L == process_of_thread(L)->main;
 }
 
+/* Is what runs in it to be abandoned as soon as it can be left? */
+static inline bool process_is_abandoned(const struct process *process)
+{
+    return process->interrupted && process->evaluations > 0;
+}
+
 void switch_context(void **save, void *load);
 void switch_landing(void);
 void switch_to_parked(void **save, const struct trap_frame *frame, const void *fxsave_area);
@@ -122,6 +130,7 @@ void preempt_show_hooks(lua_State *L, bool shown);
 /* coroutine.c */
 int coroutine_open(lua_State *L);
 int coroutine_evaluate(lua_State *L);
+_Noreturn void coroutine_leave(lua_State *L);   /* for good, and so on outwards to the evaluation */
 
 /* sandbox/libraries.c */
 void libraries_open(lua_State *L, bool unsafe);

@@ -85,8 +85,10 @@ static int64_t memory_remap(void *old, size_t old_bytes, size_t new_bytes, int64
         page_free((uint8_t *)old + new_pages * PAGE_SIZE, old_pages - new_pages);
         return (int64_t)(uintptr_t)old;
     }
-    if (page_extend(old, old_pages, new_pages))
+    if (page_extend_raw(old, old_pages, new_pages)) {
+        memset((uint8_t *)old + old_pages * PAGE_SIZE, 0, (new_pages - old_pages) * PAGE_SIZE);
         return (int64_t)(uintptr_t)old;
+    }
     void *run = flags & MREMAP_MAYMOVE ? page_alloc(new_pages) : NULL;
     if (run == NULL)
         return -ENOMEM;

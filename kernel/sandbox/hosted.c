@@ -85,7 +85,8 @@ static void write_buffered(struct process *process, int mode, const char *text, 
 {
     if (length > OUTPUT_BYTES - process->output_bytes)
         flush(process);
-    if (length > OUTPUT_BYTES)
+    /* Too much for an empty buffer, or for one that finalizers have filled again while it was written. */
+    if (length > OUTPUT_BYTES - process->output_bytes)
         return emit(process->running, STDOUT, text, length);
     memcpy(process->output + process->output_bytes, text, length);
     process->output_bytes += length;

@@ -67,6 +67,7 @@ layout.EXT_REFERENCE = 1
 layout.EXT_PERMANENT = 2
 layout.EXT_PACKED = 3
 layout.EXT_STRING = 4
+layout.EXT_FUNCTION = 5
 
 -- Packed arrays
 layout.PACKED_I8 = 1
@@ -84,6 +85,7 @@ layout.TREE_HASH_BITS = 7
 layout.TREE_STRING = 0
 layout.TREE_TABLE = 1
 layout.MAP_NODE_BYTES = 4096
+layout.MAP_LEVELS_MAX = 255
 
 -- Limits
 layout.ROOT_ID = 1

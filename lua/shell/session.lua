@@ -126,9 +126,13 @@ function session:remember(...)
   if select("#", ...) > 0 then self.environment._ = (...) end
 end
 
+-- Evaluated as well, because an error object decides how it is shown.
 function session:show_error(report)
+  local text
+  local described = self.evaluate(function() text = require("shell.errors").describe(report, self.source_of) end)
   self:to_margin()
-  self:emit(require("shell.errors").describe(report, self.source_of) .. "\n")
+  if described == nil then self:emit("interrupted\n")
+  else self:emit((text or "an error that cannot be shown") .. "\n") end
 end
 
 local function show_results(self, ...)

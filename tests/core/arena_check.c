@@ -69,7 +69,11 @@ static void took(struct check *check, struct slot *slot, void *block, size_t byt
 static void allocate(struct check *check, struct slot *slot)
 {
     size_t bytes = random_size(check);
-    void *block = arena_alloc(&check->arena, bytes);
+    unsigned char *block = arena_alloc(&check->arena, bytes);
+    /* A large one comes from pages that somebody else has had. */
+    for (size_t i = 0; block && bytes > ARENA_SMALL_BYTES && i < bytes; i += 97)
+        if (block[i] != 0)
+            luaL_error(check->L, "a new block of %d bytes is not zeroed at %d", (int)bytes, (int)i);
     if (block)
         took(check, slot, block, bytes);
     else

@@ -62,6 +62,28 @@ function cases.stdout_goes_before_stderr()
   expect('io.write("a") io.stderr:write("b", "c") io.write("d\\n")', {"out:a", "err:b", "err:c", "out:d\n"})
 end
 
+function cases.finalizers_that_write_overflow_no_buffer()
+  local log <const> = written([[
+    local writes = 0
+    kernel.writer(function(text)
+      writes = writes + 1
+      kernel.call("write", 2, "out", #text)
+      collectgarbage("step")
+    end)
+    local function again() io.write(("f"):rep(600)) end
+    for i = 1, 300 do
+      setmetatable({}, {__gc = again})
+      io.write(("x"):rep(1000))
+    end
+    setmetatable({}, {__gc = again})
+    collectgarbage()
+    return writes
+  ]])
+  local bytes = 0
+  for _, each in ipairs(log) do bytes = bytes + tonumber(each:match("%d+")) end
+  assert(bytes == 300 * 1000 + 301 * 600, bytes)
+end
+
 function cases.much_text_is_complete_and_in_order()
   for _, mode in ipairs{"line", "full", "no"} do
     local log <const>, sum <const> = written(([[

@@ -19,7 +19,12 @@ run_host = core_host.run
 
 
 def case_names(path: Path) -> list[str]:
-    return re.findall(r"^function cases\.(\w+)\(\)", path.read_text(), re.MULTILINE)
+    """The functions of `cases`, and the rows of the table ENDLESS, which are cases as well."""
+    text = path.read_text()
+    functions = re.findall(r"^function cases\.(\w+)\(\)", text, re.MULTILINE)
+    table = re.search(r"^local ENDLESS <const> = \{\n(.*?)^\}$", text, re.MULTILINE | re.DOTALL)
+    rows = re.findall(r"^  (\w+) = ", table[1], re.MULTILINE) if table else []
+    return functions + rows
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,8 @@ class Attempt:
     held: str = r"^finished held"
     without: str = ESCAPED
     ports: bool = False  # needs a port range: on the host only
-    block: bool = False  # gets a block of 64 bytes in grants.block
+    engine: bool = False  # needs a DMA engine, and ports besides: an access to one lets it move
+    block: bool = False  # gets a block of 64 bytes in parameters.block
     memory: int | None = None
     seconds: float | None = None
     kill_after: float | None = None
@@ -297,7 +298,7 @@ BLOCKS = [
 def port(name: str, call: str, guard: str, held: str, without: str = r"escaped") -> Attempt:
     """A call on `p`, a range of four ports."""
     return Attempt(
-        f"port {name}", f"local p, b = grants.ports, system.memory(64) return raises(function() return {call} end)",
+        f"port {name}", f"local p, b = parameters.ports, system.memory(64) return raises(function() return {call} end)",
         Off(guard), held, without, ports=True,
     )  # fmt: skip
 
@@ -322,6 +323,42 @@ PORTS = [
     port("burst before the block", "p:in32s(0, b, -4, 1)", "block range", OUTSIDE, WILD),
     port("burst of a count that wraps around", "p:in32s(0, b, 0, 1 << 62)", "burst count", r"held.*not a count", WILD),
 ]
+
+
+
+def transfer(name: str, attack: str, guard: str, held: str = r"^finished held", without: str = ESCAPED) -> Attempt:
+    """An attack with the engine `e`, the block `b` that it reaches, and `moves()`, after which it has moved."""
+    begin = "local e, p = parameters.engine, parameters.ports local b = e:memory(8192) local function moves() p:in8(0) end "
+    return Attempt(
+        f"transfer {name}", begin + attack, Off(guard), held, without, ports=True, engine=True, memory=64 << 20,
+    )  # fmt: skip
+
+
+RUN = "e:prepare('in', b, 0, 8192) e:start() "
+TRANSFERS = [
+    transfer("past the block", "return raises(function() e:prepare('in', b, 4096, 8192) e:start() moves() end)",
+             "block range", OUTSIDE, WILD),
+    transfer("before the block", "return raises(function() e:prepare('in', b, -65536, 4096) e:start() moves() end)",
+             "block range", OUTSIDE, WILD),
+    transfer("into a block out of reach",
+             "return raises(function() e:prepare('in', system.memory(4096), 0, 4096) e:start() moves() end)",
+             "engine reach", r"held.*does not reach", WILD),
+    transfer("of more regions than the table has",
+             "local b = e:memory(40 << 20) return raises(function() e:prepare('in', b, 0, #b) e:start() end)",
+             "engine regions", r"held.*too many"),
+    transfer("into memory that was freed", RUN + """b:free() moves()
+      local next_owner = e:memory(8192) moves()
+      return next_owner:u8(0) == 0 and "held" or "escaped" """,
+             "transfer broken off", without=WILD),
+    transfer("into memory that was collected", RUN + """b = nil collectgarbage() moves()
+      local next_owner = e:memory(8192) moves()
+      return next_owner:u8(0) == 0 and "held" or "escaped" """,
+             "transfer broken off", without=WILD),
+    transfer("into memory of the one it was sent to", RUN + """return refused(victim,
+      "return (...):size()", b)""", "transfer not sent", r"held.*a transfer moves its bytes"),
+    transfer("by an engine that was sent away", RUN + """return refused(victim,
+      "return true", e)""", "engine not sent", r"held.*a transfer is under way"),
+]  # fmt: skip
 
 FRAME = "string.pack('<c1s4', 'x', '\\0')"
 SYSTEM = [
@@ -400,7 +437,7 @@ SYSTEM = [
     ),
     Attempt(
         "child with privileges",
-        """local child = system.spawn{source = "local system = require 'system' return system.register('x') or system.power('off')"
+        """local child = system.spawn{source = "local system = require 'system' return system.register('store') or system.power('off')"
           .. " or system.listen(1)", service = true, trusted = true, module = "services.shell", operator = true,
           privileges = {power = true, interrupt = true, unsafe = true}, lines = {[1] = true}, essential = true,
           memory = 1 << 20}
@@ -576,5 +613,5 @@ KILLED = [
 ]
 
 ATTEMPTS = [
-    *LIBRARIES, *ISOLATION, *HOSTILE_VALUES, *BLOCKS, *PORTS, *SYSTEM, *COROUTINES, *MEMORY, *KILLED,
+    *LIBRARIES, *ISOLATION, *HOSTILE_VALUES, *BLOCKS, *PORTS, *TRANSFERS, *SYSTEM, *COROUTINES, *MEMORY, *KILLED,
 ]  # fmt: skip

@@ -79,19 +79,81 @@ class Workload:
             self._note(error)
 
 
+class KeepingWorkload(Workload):
+    """As Workload, with snapshots, views, a collection and limited history."""
+
+    # name → what it must show; None: the outcome of taking or dropping it is not known.
+    def _steps(self, store: store_support.Store) -> None:
+        self.snapshots: dict[str, dict[int, bytes] | None] = getattr(self, "snapshots", {})
+        first = store.allocate(3)
+        self._commit(store, {1: b"root", first: b"a" * 40, first + 1: b"b" * 9000})
+        self._keep(store, "snapshot", f"s{first}")
+        self._commit(store, {1: b"other", first: b"changed"})
+        self._attempt(lambda: self._look(store))
+        # Nothing refers to the others: they are garbage, and may be gone from now on.
+        for number in list(self.acknowledged):
+            if number != 1:
+                self.possible.setdefault(number, set()).add(b"absent")
+        self._attempt(lambda: store.call("gc", "run"))
+        self._attempt(lambda: store.call("keep", 2))
+        if first > 2:
+            self._keep(store, "delete_snapshot", next(iter(self.snapshots)))
+        self._attempt(store.info)
+        self._attempt(store.close)
+
+    def _look(self, store: store_support.Store) -> None:
+        """Reads a snapshot, the past, and the present through a view."""
+        for which in ([f"s{number}" for number in (2, 5)] + [1, None]):
+            try:
+                store.read(1, view=store.view(*([] if which is None else [which])))
+            except store_support.StoreError as error:
+                if error.code not in ("absent", "not_kept"):
+                    raise
+
+    def _keep(self, store: store_support.Store, operation: str, name: str) -> None:
+        self.snapshots[name] = None
+        try:
+            store.call(operation, name)
+        except store_support.StoreError as error:
+            self._note(error)
+            return
+        if operation == "snapshot":
+            self.snapshots[name] = dict(self.acknowledged)
+        else:
+            del self.snapshots[name]
+
+    def check_snapshots(self, store: store_support.Store, where: str) -> None:
+        found = {record["name"].decode() for record in store.call("snapshots") or []}
+        assert found >= {name for name, model in self.snapshots.items() if model is not None}, where
+        assert found <= set(self.snapshots), where
+        for name, model in self.snapshots.items():
+            for number, payload in (model or {}).items():
+                assert store.read(number, view=store.view(name))[0] in {payload} | self.possible.get(number, set()), where
+
+
 def prepared() -> SimulatedDisk:
     return SimulatedDisk(64 + 8 * 256 + 24, store_support.format_disk())
 
 
-def calls_of_a_good_run() -> list[str]:
+def calls_of_a_good_run(kind: type[Workload]) -> list[str]:
     disk = prepared()
-    work = Workload(disk, lua_support.runtime())
+    work = kind(disk, lua_support.runtime())
     work.run()
     assert work.errors == []
     return disk.calls
 
 
-CALLS = calls_of_a_good_run()
+CALLS = calls_of_a_good_run(Workload)
+
+
+def shown(store: store_support.Store, number: int) -> bytes:
+    """What an object shows; b"absent" for none."""
+    try:
+        return store.read(number)[0]
+    except store_support.StoreError as error:
+        if error.code != "absent":
+            raise
+        return b"absent"
 
 
 def check_after(work: Workload, disk: SimulatedDisk, where: str) -> None:
@@ -100,7 +162,9 @@ def check_after(work: Workload, disk: SimulatedDisk, where: str) -> None:
     store = work.open()
     assert store.status() in ("clean", "recovered"), where
     for number, payload in work.acknowledged.items():
-        assert store.read(number)[0] in {payload} | work.possible.get(number, set()), (where, number)
+        assert shown(store, number) in {payload} | work.possible.get(number, set()), (where, number)
+    if isinstance(work, KeepingWorkload):
+        work.check_snapshots(store, where)
     store.commit({1: b"afterwards"})
     store.close()
     assert work.open().read(1) == [b"afterwards"], where
@@ -118,6 +182,21 @@ def test_an_error_at_every_call(code: str, forever: bool, request: pytest.Fixtur
         work.run()
         assert set(work.errors) <= ALLOWED, (number, work.errors)
         # The rest of the workload went on in a mount that knows that something failed, or in a new one.
+        assert set(work.after_write_error) <= {"read_only", "io"}, (number, work.after_write_error)
+        check_after(work, disk, f"call {number} ({operation}) answers {code}")
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("forever", [False, True], ids=["once", "for-ever"])
+@pytest.mark.parametrize("code", ["unc", "fault"])
+def test_an_error_at_every_call_of_snapshots_views_and_collections(code: str, forever: bool):
+    for number, operation in enumerate(calls_of_a_good_run(KeepingWorkload)):
+        disk = prepared()
+        work = KeepingWorkload(disk, lua_support.runtime())
+        disk.fail(number, Fault("error", code=code, forever=forever))
+        work.write_failed = operation in ("write", "flush")
+        work.run()
+        assert set(work.errors) <= ALLOWED | {"absent"}, (number, work.errors)
         assert set(work.after_write_error) <= {"read_only", "io"}, (number, work.after_write_error)
         check_after(work, disk, f"call {number} ({operation}) answers {code}")
 
@@ -151,7 +230,7 @@ def test_power_goes_at_every_call():
 
 
 # Plain Lua from end to end: an allocation that fails inside a call from Lua into Python could not be survived.
-PLAIN_PRIMITIVES = b"""
+PLAIN_PRIMITIVES = rb"""
 local disk <const>, store <const>, limit <const> = ...
 local polynomial <const>, row <const> = 0x82F63B78, {}
 for byte = 0, 255 do
@@ -164,6 +243,11 @@ local function crc32c(bytes, seed)
   for at = 1, #bytes do crc = crc >> 8 ~ row[(crc ~ bytes:byte(at)) & 0xFF] end
   return crc ~ 0xFFFFFFFF
 end
+-- A table that holds a string, as the store wants to have it.
+local function stored(text)
+  if #text < 32 then return "\x91" .. string.char(0xa0 + #text) .. text .. "\x80" end
+  return "\x91" .. (#text < 256 and string.pack(">Bs1", 0xd9, text) or string.pack(">Bs2", 0xda, text)) .. "\x80"
+end
 local primitives <const> = {crc32c = crc32c, now = function() return 1 end, random = function(n) return ("r"):rep(n) end}
 """
 COMMIT_UNDER_A_LIMIT = PLAIN_PRIMITIVES + b"""
@@ -171,7 +255,7 @@ local entries <const> = {}
 local function work()
   local handle <const> = assert(store.open {device = disk.device, primitives = primitives})
   local first <const> = assert(handle.allocate(60))
-  for at = 1, 60 do entries[at] = {id = first + at - 1, kind = 1, payload = ("x"):rep(50)} end
+  for at = 1, 60 do entries[at] = {id = first + at - 1, kind = 1, payload = stored(("x"):rep(50))} end
   assert(handle.commit {entries = entries})
   assert(handle.checkpoint())
   assert(handle.close())
@@ -185,20 +269,20 @@ return worked, tostring(problem)
 GO_ON_AFTER_A_LIMIT = PLAIN_PRIMITIVES + b"""
 local handle <const> = assert(store.open {device = disk.device, primitives = primitives})
 local first <const> = assert(handle.allocate(60))
-local entries <const> = {{id = 1, kind = 1, payload = "root", expected = 0}}
-for at = 1, 60 do entries[at + 1] = {id = first + at - 1, kind = 1, payload = ("x"):rep(2000), expected = 0} end
+local entries <const> = {{id = 1, kind = 1, payload = stored("root"), expected = 0}}
+for at = 1, 60 do entries[at + 1] = {id = first + at - 1, kind = 1, payload = stored(("x"):rep(2000)), expected = 0} end
 collectgarbage()
 limit(true)
 local worked <const> = pcall(function() assert(handle.commit {entries = entries}) end)
 limit(false)
 local record <const> = assert(handle.read {1})[1]
-entries[1].payload = "on"
+entries[1].payload = stored("on")
 for at = 1, 61 do entries[at].expected = record.version > 0 and handle.read({entries[at].id})[1].version or 0 end
 local done <const> = assert(handle.commit {entries = entries})
 assert(done.transaction == (record.version > 0 and 2 or 1))
 local again <const> = assert(store.open {device = disk.device, primitives = primitives})
 for at = 2, 61 do assert(again.read({entries[at].id})[1].payload == entries[at].payload) end
-return worked, again.read({1})[1].payload, #entries - 1, again.status() == "recovered" and "ok" or again.status()
+return worked, again.read({1})[1].payload == stored("on"), #entries - 1, again.status() == "recovered" and "ok" or again.status()
 """
 
 
@@ -240,7 +324,7 @@ def test_after_an_allocation_that_fails_the_next_commit_works():
             lua.set_max_memory(lua.get_memory_used() + spare if on else 1 << 30)
 
         result = lua.execute(GO_ON_AFTER_A_LIMIT, disk, lua_support.require(lua, "fs.store"), limit)
-        assert result[1:] == (b"on", 60, b"ok"), (spare, result)
+        assert result[1:] == (True, 60, b"ok"), (spare, result)
         outcomes.add(result[0])
         if result[0]:
             break

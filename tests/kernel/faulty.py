@@ -5,6 +5,7 @@ From the prompt (the shell is a service, so it reaches others by number) or from
     require "system".send(1, "explode")      the console service fails 0.3 s later, outside of any handler
     require "system".send(2, "explode")      the disk service does
     require "system".fault()                 the supervisor itself fails, outside of any protected call
+    hang = true                              the shell loops for ever, outside of any evaluation
 """
 
 from __future__ import annotations
@@ -29,9 +30,14 @@ end
 FAULTS = {
     "services/disk.lua": [
         (
-            "\nservice.serve(handlers)\n",
+            "\nservice.serve(handlers, {together = {commit = commit_together}, idle = tidy})\n",
             EXPLODE
             + """
+function handlers.commit(client, ...)
+  local answer <const> = commit_together{{client = client, ...}}[1]
+  return table.unpack(answer, 1, answer.n or 2)
+end
+
 while true do
   local function took(sender, operation, ...)
     service.handle(handlers, system.log, sender, explode(operation), ...)
@@ -44,6 +50,9 @@ end
     "services/console.lua": [
         ("\nlocal function took(sender, operation, ...)\n",
          EXPLODE + "\nlocal function took(sender, operation, ...)\n  explode(operation)\n"),
+    ],
+    "shell/session.lua": [
+        ("\nlocal function guard_root(self)\n", "\nlocal function guard_root(self)\n  while self.environment.hang do end\n"),
     ],
     "kernel/calls.lua": [
         ("\n  function answers.yield()\n", """

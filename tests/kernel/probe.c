@@ -194,10 +194,8 @@ static int l_pages(lua_State *L)
             runs[at].pages = want;
             fault = run_fault(runs[at].run, want * PAGE_SIZE, 0);
             memset(runs[at].run, mark, want * PAGE_SIZE);
-        } else if (random >> 60 == 0 && page_extend(runs[at].run, runs[at].pages, runs[at].pages + want)) {
-            uint8_t *added = runs[at].run + runs[at].pages * PAGE_SIZE;
-            fault = run_fault(added, want * PAGE_SIZE, 0);
-            memset(added, mark, want * PAGE_SIZE);
+        } else if (random >> 60 == 0 && page_extend_raw(runs[at].run, runs[at].pages, runs[at].pages + want)) {
+            memset(runs[at].run + runs[at].pages * PAGE_SIZE, mark, want * PAGE_SIZE);
             runs[at].pages += want;
         } else {
             size_t keep = random >> 60 == 1 ? runs[at].pages / 2 : 0;
