@@ -185,6 +185,12 @@ class StaleSuperblock(FormatError):
     code = "stale"
 
 
+class SourceDamaged(FormatError):
+    """not backed up, the image is damaged: {what}"""
+
+    code = "damaged"
+
+
 class LimitError(FormatError):
     """a limit is exceeded: {what}"""
 
@@ -281,6 +287,12 @@ class BadInput(KhorosError):
 
     exit_code = 9
     code = "invalid"
+
+
+class NotBuilt(KhorosError):
+    """there is no {name}; ./khoros build makes it"""
+
+    code = "not_built"
 
 
 class BisectionFailed(KhorosError):

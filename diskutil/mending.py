@@ -100,6 +100,7 @@ class Mending:
         self.in_lost_and_found = 0
         self._objects = Objects(found)
         self._composites: list[int] = []
+        self._pieces: dict[int, int] = {}
         self._strings: list[str | bytes] = []
         self._drop_malformed()
         for identity in self._composites:
@@ -142,7 +143,7 @@ class Mending:
 
     def _mend(self, identity: int) -> None:
         try:
-            composites.check(self._objects, identity)
+            composites.check(self._objects, identity, self._pieces)
             return
         except KhorosError as error:
             reason = str(error)

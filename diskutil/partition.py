@@ -19,17 +19,18 @@ from . import sizes
 from .device import Device, FileDevice
 from .errors import ForeignPartitions
 
-_SIGNATURE_OFFSET = 510
-_ENTRIES_OFFSET = 446
+SIGNATURE_OFFSET = 510
+ENTRIES_OFFSET = 446
+_DISK_SIGNATURE_OFFSET = 440
 # Boot flag, CHS of the start, type, CHS of the end, first LBA, sectors.
-_MBR_ENTRY = struct.Struct("<B3sB3sII")
-_GPT_PROTECTIVE = 0xEE
+MBR_ENTRY = struct.Struct("<B3sB3sII")
+GPT_PROTECTIVE = 0xEE
 # Signature, revision, header size, header CRC, reserved, own LBA, other LBA, first and last usable LBA, disk GUID,
 # LBA of the entries, their number, their size, their CRC.
-_GPT_HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
-_GPT_SIGNATURE = b"EFI PART"
+GPT_HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
+GPT_SIGNATURE = b"EFI PART"
 # Type GUID, own GUID, first LBA, last LBA, attributes, name (UTF-16).
-_GPT_ENTRY = struct.Struct("<16s16sQQQ72s")
+GPT_ENTRY = struct.Struct("<16s16sQQQ72s")
 _GPT_ENTRIES_MAX = 1024
 _TYPE_BYTES = uuid.UUID(C.GPT_TYPE_GUID).bytes_le
 
@@ -50,7 +51,7 @@ def partitions(device: Device) -> list[Partition]:
     if device.size < C.SECTOR_BYTES:
         return []
     rows = _mbr(device.read(0, C.SECTOR_BYTES))
-    if any(row.type == f"{_GPT_PROTECTIVE:#04x}" for row in rows):
+    if any(row.type == f"{GPT_PROTECTIVE:#04x}" for row in rows):
         return _gpt(device) or rows
     return rows
 
@@ -76,13 +77,39 @@ def describe(rows: list[Partition]) -> str:
     return f"{rows[0].table}: {sizes.count(count, 'partition')}"
 
 
+def describe_byte(device: Device, offset: int) -> str:
+    """What a byte of a partitioned disk is, as far as the tables tell."""
+    if offset < C.SECTOR_BYTES:
+        return _describe_first_sector(offset)
+    for row in partitions(device):
+        if row.base <= offset < row.base + row.size:
+            return f"byte {offset - row.base} of partition {row.number} ({row.table}, type {row.type})"
+    for lba, name in ((1, "first"), (device.size // C.SECTOR_BYTES - 1, "second")):
+        if lba > 0 and _gpt_at(device, lba) is not None:
+            header = GPT_HEADER.unpack_from(device.read(lba * C.SECTOR_BYTES, C.SECTOR_BYTES))
+            table, count, entry_bytes = header[10] * C.SECTOR_BYTES, header[11], header[12]
+            if offset // C.SECTOR_BYTES == lba:
+                return f"the header of the {name} copy of the GPT"
+            if table <= offset < table + count * entry_bytes:
+                return f"entry {(offset - table) // entry_bytes + 1} of the {name} copy of the GPT"
+    return "between the partitions"
+
+
+def _describe_first_sector(offset: int) -> str:
+    if offset >= SIGNATURE_OFFSET:
+        return "the signature of the MBR"
+    if offset >= ENTRIES_OFFSET:
+        return f"entry {(offset - ENTRIES_OFFSET) // MBR_ENTRY.size + 1} of the MBR"
+    return "the boot code of the MBR" if offset < _DISK_SIGNATURE_OFFSET else "the disk signature of the MBR"
+
+
 def _mbr(sector: bytes) -> list[Partition]:
-    if sector[_SIGNATURE_OFFSET:] != b"\x55\xaa":
+    if sector[SIGNATURE_OFFSET:] != b"\x55\xaa":
         return []
     rows = []
     for number in range(4):
-        at = _ENTRIES_OFFSET + number * _MBR_ENTRY.size
-        flag, _, kind, _, first, count = _MBR_ENTRY.unpack_from(sector, at)
+        at = ENTRIES_OFFSET + number * MBR_ENTRY.size
+        flag, _, kind, _, first, count = MBR_ENTRY.unpack_from(sector, at)
         if kind == 0 or count == 0:
             continue
         base, size = first * C.SECTOR_BYTES, count * C.SECTOR_BYTES
@@ -104,10 +131,10 @@ def _gpt(device: Device) -> list[Partition]:
 
 def _gpt_at(device: Device, lba: int) -> list[Partition] | None:
     sector = device.read(lba * C.SECTOR_BYTES, C.SECTOR_BYTES)
-    header = _GPT_HEADER.unpack_from(sector)
+    header = GPT_HEADER.unpack_from(sector)
     signature, _, header_bytes, header_crc = header[:4]
     entries_lba, count, entry_bytes, entries_crc = header[10:]
-    if signature != _GPT_SIGNATURE or not _GPT_HEADER.size <= header_bytes <= C.SECTOR_BYTES:
+    if signature != GPT_SIGNATURE or not GPT_HEADER.size <= header_bytes <= C.SECTOR_BYTES:
         return None
     if zlib.crc32(sector[:16] + bytes(4) + sector[20:header_bytes]) != header_crc:
         return None
@@ -122,7 +149,7 @@ def _gpt_at(device: Device, lba: int) -> list[Partition] | None:
 def _gpt_rows(table: bytes, count: int, entry_bytes: int) -> list[Partition]:
     rows = []
     for number in range(count):
-        kind, _, first, last, _, _ = _GPT_ENTRY.unpack_from(table, number * entry_bytes)
+        kind, _, first, last, _, _ = GPT_ENTRY.unpack_from(table, number * entry_bytes)
         if not any(kind):
             continue
         size = (last - first + 1) * C.SECTOR_BYTES if last >= first else 0

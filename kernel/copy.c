@@ -131,12 +131,11 @@ static bool message_reserve(struct message *message, size_t more)
 {
     if (more <= message->allocated - message->length)
         return true;
-    size_t old = message->allocated, wanted = old ? old : INITIAL_BYTES;
-    while (wanted - message->length < more) {
-        if (wanted > SIZE_MAX / 4)
-            return false;
-        wanted *= 2;
-    }
+    if (more > SIZE_MAX / 4)
+        return false;
+    size_t old = message->allocated, wanted = old ? 2 * old : INITIAL_BYTES;
+    if (wanted < message->length + more)
+        wanted = message->length + more;
     if (!growth_begin(message, wanted))
         return false;
     if (old > 0)
@@ -149,6 +148,16 @@ static bool message_reserve(struct message *message, size_t more)
     message->growth = NULL;
     preempt_enable();
     return true;
+}
+
+/* What was reserved and not needed is given back: messages wait in mailboxes. */
+static void message_trim(struct message *message)
+{
+    preempt_disable();
+    size_t kept = kernel_trim(message->bytes, message->allocated, message->length);
+    object_discharge(&message->capability.object, message->allocated - kept);
+    message->allocated = kept;
+    preempt_enable();
 }
 
 static bool put(struct message *message, const void *bytes, size_t length)
@@ -514,6 +523,7 @@ struct message *copy_pack(lua_State *L, int first, int count, struct message *be
         finish(L);
     if (status != LUA_OK)
         return give_up(L, message, before);
+    message_trim(message);
     if (before)
         before->next = message;
     return message;

@@ -27,6 +27,16 @@ void kernel_free(void *block, size_t bytes)
     preempt_enable();
 }
 
+size_t kernel_trim(void *block, size_t old_bytes, size_t new_bytes)
+{
+    if (new_bytes <= ARENA_SMALL_BYTES || new_bytes >= old_bytes)
+        return old_bytes;
+    preempt_disable();
+    void *same = arena_resize(&kernel_heap, block, old_bytes, new_bytes);
+    preempt_enable();
+    return same ? new_bytes : old_bytes;
+}
+
 bool object_owner_can_pay(const struct object_owner *owner, size_t bytes)
 {
     size_t held = owner->bytes + (owner->arena_pages ? *owner->arena_pages * PAGE_SIZE : 0);

@@ -60,4 +60,7 @@ void object_destroy_all(struct object_owner *owner);
 void *kernel_alloc(size_t bytes);
 void kernel_free(void *block, size_t bytes);
 
+/* Cuts a large block down where it stands; → how many bytes it has now. */
+size_t kernel_trim(void *block, size_t old_bytes, size_t new_bytes);
+
 #endif

@@ -188,9 +188,9 @@ class _Run:
         )
 
     def kernel(self, suffix: str = ".elf") -> Path:
-        from khoros.diskutil.launch.process import boot_file
+        from khoros.diskutil import built
 
-        return boot_file(f"khoros{suffix}")
+        return built.find(f"khoros{suffix}")
 
     def _disks(self) -> tuple[Path, ...]:
         from khoros.diskutil.launch import images

@@ -14,6 +14,7 @@
 #include "../lua_bindings.h"
 #include "../process_state.h"
 #include "../random.h"
+#include "functions.h"
 #include "hosted.h"
 #include "lauxlib.h"
 #include "lualib.h"
@@ -191,8 +192,8 @@ static const luaL_Reg kernel_functions[] = {
     {NULL, NULL},
 };
 
-/* kernel.raw: what the object store's client needs to save and load metatables and functions, some of
- * the debug library and `prototypes`; the runtime hands it to trusted modules only. */
+/* kernel.raw: what saves and loads metatables and functions, and lets functions travel: some of the debug
+ * library, `prototypes` and functions.h; the runtime hands it to trusted modules only. */
 static void add_raw(lua_State *L)
 {
     static const char *const names[] = {"getmetatable", "setmetatable", "getinfo", "getupvalue",
@@ -207,19 +208,21 @@ static void add_raw(lua_State *L)
     lua_pop(L, 1);
     prototypes_open(L);
     lua_setfield(L, -2, "prototypes");
+    functions_open(L);
     lua_setfield(L, -2, "raw");
 }
 
 /* Pushes the table: the functions above, and of the supervisor's bindings those that give no power
- * over the machine: source, modules, clock, random, crc32c, memory. */
+ * over the machine: source, modules, clock, random, crc32c, codec, memory. */
 void libraries_push_kernel(lua_State *L)
 {
     static const char *const powerless[] = {"source", "modules", "clock", "random", "crc32c",
-                                            "memory", NULL};
+                                            "codec", "memory", NULL};
     lua_newtable(L);
     archive_open(L);
     lua_clock_open(L);
     lua_crc32c_open(L);
+    lua_codec_open(L);
     block_open(L);
     luaL_newlib(L, kernel_functions);
     for (const char *const *name = powerless; *name; name++) {

@@ -295,6 +295,10 @@ local function in_order(rank, by, last_rank, last_by)
   return last_by < by
 end
 
+-- For the nodes of ordered maps (fs.map_nodes).
+codec.decode_key = decode_key
+codec.in_order = in_order
+
 -- Keys come in the same succession in record after record. A link knows the bytes of a key, the key, and the link that
 -- followed it last; when the payload goes on with those bytes, the key is known to be valid and in order. A chain ends at
 -- the first key that is no short string. Bounded: beyond that many links they start afresh.
@@ -387,5 +391,11 @@ function codec.decode(payload, into, links)
   end
   return true, metatable
 end
+
+-- One value by itself, for payloads of other kinds than tables.
+-- encode_value(v, names, miss, key) -> bytes | nil: it cannot be saved
+-- decode_value(payload, at, links) -> value, position after it | err. Positions count from 1.
+codec.encode_value = value_encoder.value
+codec.decode_value = value_decoder.value
 
 return codec

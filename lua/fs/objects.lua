@@ -7,9 +7,10 @@
 -- open's options: store = { allocate, read, commit, log, info } (fs.store, or the same over IPC); environment = the globals of
 -- the process (their standard functions are wrapped, and known by name when saved); permanents = { name = value };
 -- debug = { getmetatable, setmetatable, getinfo } where the process may not have the debug library itself;
--- codec = another codec.
+-- codec = { encode, decode, … } as fs.codec has them, and perhaps fingerprinter() -> see fs.committing;
+-- crc32c = function(string) → its CRC-32C (plain Lua where there is none).
 --
--- A session has functions without self: root (a table), commit(message), save(name, value), fetch(name), abort(),
+-- A session has functions without self: map() (a new ordered map, fs.maps), root (a table), commit(message), save(name, value), fetch(name), abort(),
 -- refresh(), changes(), forget(t), log(limit), info(), path(t), register(name, value).
 -- Promises: one table is one object, always the same one; nothing is written unless all of it can be; every failure
 -- raises a message that names the object by path; the session stays usable after it.
@@ -19,10 +20,12 @@ local changes <const> = require "fs.changes"
 local codec <const> = require "fs.codec"
 local committing <const> = require "fs.committing"
 local detached <const> = require "fs.detached"
+local encoding <const> = require "fs.encoding"
 local graph <const> = require "fs.graph"
 local identity <const> = require "fs.identity"
 local layout <const> = require "fs.layout"
 local loading <const> = require "fs.loading"
+local maps <const> = require "fs.maps"
 local permanents <const> = require "fs.permanents"
 local raw_tables <const> = require "fs.raw_tables"
 local refreshing <const> = require "fs.refreshing"
@@ -55,9 +58,13 @@ local function new_session(options)
   local debugging = options.debug or debug
   session.getinfo = debugging and debugging.getinfo
   session.metatables = raw_tables.access(debugging and debugging.setmetatable and debugging)
-  session.map = identity.new(loader(session))
+  session.fingerprinter = session.codec.fingerprinter and session.codec.fingerprinter()
+  session.map = identity.new(loader(session), session.fingerprinter ~= nil)
   detached.prepare(session.map)
   session.loading = loading.new(session.store, session.codec, session.map, session.metatables)
+  session.loading.session = session
+  session.encoder = encoding.new(session)
+  session.crc32c = options.crc32c or require "fs.crc32c"
   session.root = identity.table_of(session.map, layout.ROOT_ID)
   return session
 end
@@ -147,6 +154,7 @@ function objects.open(options)
       session.root[name] = value
       return commit(session)
     end,
+    map = function() return maps.new(session) end,
     fetch = function(name) return session.root[name] end,
     abort = function() checked(refreshing.abort(session)) end,
     refresh = function() return checked(refreshing.refresh(session)) end,

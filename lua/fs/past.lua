@@ -2,8 +2,9 @@
 --
 --   state after t  =  the newest checkpoint with a transaction of at most t  +  the log from there to the commit record of t
 --
--- Every checkpoint names the one before; the chain is read as far as it is needed and remembered as a list of pointers. How far
--- back it may be followed is the horizon's business (retention.lua): behind it, segments were given away.
+-- The commit record of t + 1 names that checkpoint. Besides, every checkpoint names the one before; this chain is read as far as it is
+-- needed and remembered as a list of pointers. How far back it may be followed is the horizon's business (retention.lua):
+-- behind it, segments were given away.
 --
 -- Promise: a state is answered only if the log leads, frame by frame, to the very commit record that the transaction table has. (The
 -- state before the oldest transaction, whose own commit record the table has no more, is where the log leads to it.)
@@ -88,8 +89,21 @@ function past.cut(volume, transaction)
   end
 end
 
+--- The checkpoint that the commit record of a transaction says it follows | nil where none can be read.
+local function followed_by(volume, transaction)
+  if volume.oldest_transaction == 0 or transaction < volume.oldest_transaction then return nil end
+  local pointer <const> = volume.transactions:find(transaction)
+  local payload <const> = pointer and volume.reader:entry(pointer, nil, layout.KIND_COMMIT)
+  if not payload or #payload < layout.commit.size then return nil end
+  local fields <const> = layout.commit.unpack(payload)
+  if fields.transaction ~= transaction then return nil end
+  return past.record(volume, {pointer = entry.from_fields("checkpoint", fields)})
+end
+
 --- The newest checkpoint that covers at most `transaction`, or the empty store before the first | nil, err.
 local function base(volume, transaction)
+  local named <const> = followed_by(volume, transaction + 1)
+  if named and named.transaction <= transaction then return named end
   local list <const> = past.chain(volume, transaction + 1)
   local last <const> = list[#list]
   local record, err = past.record(volume, last)
@@ -112,12 +126,20 @@ local function header_at(volume, lba)
   return header and header.epoch == volume.superblock.epoch and header.lba == lba and header or false
 end
 
+--- segment_sequence → segment: where the log of the past goes on, whatever its frames say. A segment that was opened when none was
+--- free names itself, and a superblock of that time named the next.
+local function successors(volume)
+  local by_sequence <const> = {}
+  for segment = 0, volume.segments.count - 1 do by_sequence[volume.segments.sequence[segment]] = segment end
+  return by_sequence
+end
+
 --- The position in front of a frame, from its own word.
 local function position_before(volume, header, transaction)
   return {
     lba = header.lba, segment = volume.geometry.segment_of(header.lba), segment_sequence = header.segment_sequence,
     next_segment = header.next_segment, lsn = header.lsn, sequence = header.sequence - 1, transaction = transaction,
-    parent_crc = header.parent_crc, incarnation = header.incarnation, opened = {},
+    parent_crc = header.parent_crc, incarnation = header.incarnation, by_sequence = successors(volume), opened = {},
   }
 end
 
@@ -125,7 +147,7 @@ end
 local function beginning(volume)
   return {
     lba = volume.geometry.log_lba, segment = 0, segment_sequence = 1, next_segment = 1, lsn = 1, sequence = 0,
-    transaction = 0, parent_crc = 0, incarnation = 0, between = true, opened = {},
+    transaction = 0, parent_crc = 0, incarnation = 0, between = true, by_sequence = successors(volume), opened = {},
   }
 end
 
@@ -193,6 +215,8 @@ end
 --- nil when the table has none any more.
 --- Memory: the objects that the log since the checkpoint names, as many as a mount replays.
 function past.state(volume, transaction, pointer)
+  local loaded <const>, unreadable = volume:load_segments()
+  if not loaded then return nil, unreadable end
   local record <const>, err = base(volume, transaction)
   if not record then return nil, err end
   local tree <const> = index.new {
@@ -220,6 +244,8 @@ end
 --- past.entries(volume, transaction) → list of id, pointer, id, pointer, … that the user's transaction wrote, in order | nil, err.
 --- `before`: pointer of the commit record before it, nil when that is not kept.
 function past.entries(volume, transaction, pointer, before)
+  local loaded <const>, unreadable = volume:load_segments()
+  if not loaded then return nil, unreadable end
   local position, joined, err
   if before then
     local header <const>, problem = frame_of(volume, before)

@@ -5,7 +5,8 @@
 --
 -- Promises: accepts exactly the canonical payloads of a kind; one pass, no length believed before the bytes are there;
 -- memory for the ids found and nothing else in proportion to the payload.
--- Relies on: fs.scalars for what a value is made of. `primitives.references`, if the system has it, does the same in C.
+-- Relies on: fs.scalars for what a value is made of. `primitives.references(payload, into)`, if the system has it, does the same
+-- in C for tables, which nearly all objects are.
 
 local layout <const> = require "fs.layout"
 local messagepack <const> = require "fs.messagepack"
@@ -24,8 +25,7 @@ local NIL <const>, FIXSTR <const>, FIXSTR_LAST <const> = messagepack.NIL, messag
 local PACKED_MIN <const> = layout.PACKED_MIN
 local STRING <const> = order.STRING
 local INTEGER <const>, FLOAT <const> = scalars.INTEGER, scalars.FLOAT
-local malformed <const>, value <const>, name <const>, string_at <const> =
-  scalars.malformed, scalars.value, scalars.name, scalars.string
+local malformed <const>, value <const>, name <const> = scalars.malformed, scalars.value, scalars.name
 local reference <const>, integer <const>, is_extension <const> = scalars.reference, scalars.integer, scalars.is_extension
 local string_less <const> = order.string_less
 
@@ -68,11 +68,11 @@ local function other_key(s, at, n, into)
   local head <const> = string_byte(s, at)
   if head and is_extension(head) then
     if not into then return nil, malformed(at, "a boolean, number or string", "an extension") end
-    local after <const>, by <const> = name(s, at, into)
+    local after <const>, by <const> = scalars.key_name(s, at, into)
     if not after then return nil, by end
     return after, math.type(by) and order.REFERENCE or order.PERMANENT, by
   end
-  local after <const>, class <const>, by <const> = value(s, at, nil)
+  local after <const>, class <const>, by <const> = scalars.key(s, at)
   if not after then return nil, class end
   if class == INTEGER then
     if n and by >= 1 and by - 1 <= n then return nil, malformed(at, "a key outside the array part", tostring(by)) end
@@ -82,9 +82,8 @@ local function other_key(s, at, n, into)
       return nil, malformed(at, "a float key without an integer's value", ("%.17g"):format(by))
     end
     return after, order.FLOAT, by
-  elseif by == nil then
-    local text, beyond = string_at(s, at)
-    return beyond, STRING, text
+  elseif type(by) == "string" then
+    return after, STRING, by
   end
   return after, by and order.TRUE or order.FALSE, 0
 end
@@ -224,7 +223,7 @@ KINDS[layout.KIND_MAP] = function(s, into)
   if not start then return nil, n end
   local at <const>, count <const> = integer(s, start, 0, MOST, "a count")
   if not at then return nil, count end
-  local after <const>, levels <const> = integer(s, at, count > 0 and 1 or 0, count > 0 and 255 or 0, "levels of a map")
+  local after <const>, levels <const> = integer(s, at, count > 0 and 1 or 0, count > 0 and layout.MAP_LEVELS_MAX or 0, "levels of a map")
   if not after then return nil, levels end
   local last, err
   if count > 0 then
@@ -304,9 +303,14 @@ function references.scan(kind, payload, into)
   return into
 end
 
---- references.of(primitives) → the scan function to use: the system's own, if it has one.
+--- references.of(primitives) → the scan function to use.
 function references.of(primitives)
-  return primitives.references or references.scan
+  local of_table <const> = primitives.references
+  if not of_table then return references.scan end
+  return function(kind, payload, into)
+    if kind == layout.KIND_TABLE then return of_table(payload, into) end
+    return references.scan(kind, payload, into)
+  end
 end
 
 return references

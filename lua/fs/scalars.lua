@@ -20,8 +20,13 @@ local scalars <const> = {}
 scalars.INTEGER, scalars.FLOAT, scalars.OTHER = 1, 2, 3
 local INTEGER <const>, FLOAT <const>, OTHER <const> = scalars.INTEGER, scalars.FLOAT, scalars.OTHER
 
-local EXT_REFERENCE <const>, EXT_PERMANENT <const>, EXT_STRING <const> =
-  layout.EXT_REFERENCE, layout.EXT_PERMANENT, layout.EXT_STRING
+local EXT_REFERENCE <const>, EXT_PERMANENT <const> = layout.EXT_REFERENCE, layout.EXT_PERMANENT
+local EXT_STRING <const>, EXT_FUNCTION <const> = layout.EXT_STRING, layout.EXT_FUNCTION
+--- The extensions with an id that can stand in a place, and what is said to be expected there.
+local VALUE <const> = {[EXT_REFERENCE] = true, [EXT_STRING] = true, [EXT_FUNCTION] = true, what = "a value"}
+local KEY <const> = {[EXT_REFERENCE] = true, [EXT_FUNCTION] = true, what = "a reference or a permanent"}
+local NAME <const> = {[EXT_REFERENCE] = true, what = "a reference or a permanent"}
+local REFERENCE <const> = {[EXT_REFERENCE] = true, what = "a reference", alone = true}
 local FIXSTR <const>, FIXSTR_LAST <const> = messagepack.FIXSTR, messagepack.FIXSTR + 31
 local FALSE <const>, TRUE <const> = messagepack.FALSE, messagepack.TRUE
 local FIXEXT2 <const>, FIXEXT4 <const> = messagepack.FIXEXT2, messagepack.FIXEXT4
@@ -45,16 +50,20 @@ local function id_at(s, at, start, n, into)
 end
 
 --- A name of the expected sort. Returns position after, id or name of a permanent | nil, err.
-local function extension(s, at, into, strings, what)
+local function extension(s, at, into, sort)
+  local head <const> = string_byte(s, at)
+  if not head or not is_extension(head) then
+    return nil, malformed(at, sort.what, head and ("the byte %02x"):format(head) or "the end")
+  end
   local kind <const>, start, n = value_decoder.extension(s, at)
   if not start then return nil, kind end
-  if kind == EXT_REFERENCE or kind == EXT_STRING and strings then return id_at(s, at, start, n, into) end
-  if kind == EXT_PERMANENT and what ~= "a reference" then
+  if sort[kind] then return id_at(s, at, start, n, into) end
+  if kind == EXT_PERMANENT and not sort.alone then
     local name <const> = string_sub(s, start, start + n - 1)
     if not utf8_len(name) then return nil, malformed(at, "a name in UTF-8", ("%d bytes"):format(n)) end
     return start + n, name
   end
-  return nil, malformed(at, what, ("extension type %d"):format(kind))
+  return nil, malformed(at, sort.what, ("extension type %d"):format(kind))
 end
 
 --- Something that value_decoder knows: a number or a string, not among the short forms. Returns position after, class,
@@ -86,11 +95,11 @@ function scalars.value(s, at, into)
   elseif second == EXT_REFERENCE and into and (head == FIXEXT2 or head == FIXEXT4) then
     local n <const> = head == FIXEXT2 and 2 or 4
     if #s >= at + 1 + n then return id_at(s, at, at + 2, n, into) end
-    return extension(s, at, into, true, "a value")
+    return extension(s, at, into, VALUE)
   elseif head == FALSE or head == TRUE then
     return at + 1, OTHER, head == TRUE
   elseif is_extension(head) then
-    local after <const>, name <const> = extension(s, at, into, true, "a value")
+    local after <const>, name <const> = extension(s, at, into, VALUE)
     if not after then return nil, name end
     return after, OTHER
   end
@@ -99,25 +108,25 @@ end
 
 --- A reference or a permanent. Returns position after, id or name | nil, err.
 function scalars.name(s, at, into)
-  local head <const> = string_byte(s, at)
-  if not head or not is_extension(head) then
-    return nil, malformed(at, "a reference or a permanent", head and ("the byte %02x"):format(head) or "the end")
-  end
-  return extension(s, at, into, false, "a reference or a permanent")
+  return extension(s, at, into, NAME)
+end
+
+--- A reference, a function or a permanent, as a key. Returns position after, id or name | nil, err.
+function scalars.key_name(s, at, into)
+  return extension(s, at, into, KEY)
 end
 
 --- A reference. Returns position after, id | nil, err.
 function scalars.reference(s, at, into)
-  local head <const> = string_byte(s, at)
-  if not head or not is_extension(head) then
-    return nil, malformed(at, "a reference", head and ("the byte %02x"):format(head) or "the end")
-  end
-  return extension(s, at, into, false, "a reference")
+  return extension(s, at, into, REFERENCE)
 end
 
---- A string, of which the caller knows that it is one. Returns it, position after.
-function scalars.string(s, at)
-  return value_decoder.value(s, at, nil)
+--- A key that is a string, a number or a boolean, strings of any length. Returns position after, class, the key | nil, err.
+function scalars.key(s, at)
+  local one <const>, after <const> = value_decoder.key(s, at)
+  if not after then return nil, one end
+  local class <const> = math_type(one)
+  return after, class == "integer" and INTEGER or class == "float" and FLOAT or OTHER, one
 end
 
 --- A string, or with `into` one that is an object of its own. Returns position after | nil, err.

@@ -77,8 +77,10 @@ local function candidates(self, position)
     lba = position.lba, segment = position.segment, segment_sequence = position.segment_sequence,
     room_bytes = (shape.segment_lba(position.segment + 1) - position.lba) * SECTOR_BYTES,
   }
+  local following <const> = position.by_sequence and position.by_sequence[position.segment_sequence + 1]
+    or position.next_segment
   local there <const> = {
-    lba = shape.segment_lba(position.next_segment), segment = position.next_segment,
+    lba = shape.segment_lba(following), segment = following,
     segment_sequence = position.segment_sequence + 1, room_bytes = shape.segment_bytes,
   }
   local list <const> = {}
@@ -106,6 +108,8 @@ local function expected_incarnation(self, position, header)
   return position.between and math.max(position.incarnation, header.incarnation) or position.incarnation
 end
 
+--- In the past, `position.by_sequence` knows which segment has which sequence.
+---
 --- scanner:at(position) → header, bytes, segment when the expected frame stands there; false when none does;
 --- nil, err (code "stale" when what stands there follows a newer superblock than ours, "io").
 --- position: {lba, segment, segment_sequence, next_segment, lsn, sequence (of the transaction before), parent_crc}, in the past

@@ -26,8 +26,9 @@ local writing <const> = require "fs.writing"
 local store <const> = {}
 
 local ROOT_ID <const>, KIND_DELETE <const> = layout.ROOT_ID, layout.KIND_DELETE
---- A collection begins by itself when less than one segment in so many is free.
-local GC_FREE_SHARE <const> = 8
+--- A collection begins by itself when less than one segment in so many is free, and as large a share of what is stored was
+--- written since the last one.
+local GC_FREE_SHARE <const>, GC_WRITTEN_SHARE <const> = 8, 8
 --- An empty array part and an empty map part: what the root is before it was ever committed.
 local EMPTY_TABLE <const> = "\x90\x80"
 
@@ -44,6 +45,7 @@ local function mount_again(self)
   end
   mounted.next_id = math.max(mounted.next_id, self.mounted.next_id)
   mounted.acknowledged, mounted.views = mounted.log.transaction, views.carry(self.mounted.views)
+  self.collected_at = 0
   self.collector:stop()
   self.mounted = mounted
   return true
@@ -181,7 +183,8 @@ local function check_versions(self, entries)
     local pointer <const>, err = self.mounted.objects:find(item.id)
     if pointer == nil then return nil, err end
     local why <const> = obstacle(self, item, pointer)
-    if why == "absent" and item.kind == KIND_DELETE then
+    -- With a version it was there, and somebody else has removed it: a conflict.
+    if why == "absent" and item.kind == KIND_DELETE and item.expected == nil then
       return errors.new("absent", ("there is no object %d to delete"):format(item.id), {id = item.id})
     end
     if why then conflicts[#conflicts + 1] = item.id end
@@ -216,7 +219,9 @@ end
 --- Makes sure of the room, by collecting garbage if nothing else helps. Returns true | nil, err.
 local function admit(self, entries, message, growth, held)
   local admitted, err = space.admit(self.mounted, entries, message, growth, held)
-  if admitted or err.code ~= "no_space" or not self.collector:may_help(self.mounted) then return admitted, err end
+  if admitted or err.code ~= "no_space" or self.options.collect == false or not self.collector:may_help(self.mounted) then
+    return admitted, err
+  end
   local collected <const>, problem = self.collector:run(self.mounted)
   -- What the collection could not read is the business of who asks for it; here it only means that there is no room.
   if not collected and self.mounted.log.broken then return nil, problem end
@@ -305,8 +310,11 @@ local function commit_all(self, list)
   return outcomes
 end
 
+--- commit_all of one request, without looking for others that it could meet.
 local function commit(self, request)
-  local outcome <const> = commit_all(self, {request})[1]
+  local member <const>, err = examine(self, request)
+  if not member then return nil, err end
+  local outcome <const> = write_together(self, {member})[1]
   return outcome[1], outcome[2]
 end
 
@@ -403,10 +411,13 @@ local function collect(self, command, budget)
   return self.collector:status()
 end
 
---- Whether a collection is worth beginning without being asked: there is little room left.
-local function is_tight(self)
-  local table_of_segments <const> = self.mounted.segments
-  return table_of_segments.free * GC_FREE_SHARE < table_of_segments.count
+--- Whether a collection is worth beginning without being asked.
+local function is_worth_collecting(self)
+  local mounted <const> = self.mounted
+  local table_of_segments <const>, written <const> = mounted.segments, mounted.payload_bytes - self.collected_at
+  return self.options.collect ~= false and table_of_segments.free * GC_FREE_SHARE < table_of_segments.count
+    and written >= math.max(mounted.geometry.segment_bytes, mounted.record.object_bytes // GC_WRITTEN_SHARE)
+    and not self.collector.failure and self.collector:may_help(mounted)
 end
 
 --- One step of what is to be done sometime. Returns whether there is more | nil, err. Nothing is written to a store to which
@@ -423,7 +434,8 @@ local function tidy(self, budget)
   end
   local more <const>, problem = space.tidy(mounted)
   if more or more == nil then return more, problem end
-  if is_tight(self) and not self.collector.failure and self.collector:may_help(mounted) then
+  if is_worth_collecting(self) then
+    self.collected_at = mounted.payload_bytes
     local begun <const>, failure = self.collector:begin(mounted)
     if not begun then return nil, failure end
     return true
@@ -452,7 +464,8 @@ local function when_ready(self, ask, ...)
   return ask(self.mounted, ...)
 end
 
---- store.open{device=, primitives=, read_only=, cache_bytes=} → store | nil, err. Writes nothing yet.
+--- store.open{device=, primitives=, read_only=, cache_bytes=, collect=} → store | nil, err. Writes nothing yet. collect = false:
+--- garbage is collected only when gc is called. primitives: crc32c, now, random, and perhaps references (references.scan in C).
 ---
 ---   allocate(count) → first of `count` consecutive ids, which no object ever had | nil, err
 ---   read(ids [, view]) → list of {id, kind, payload, version} in the order of ids (at most READ_IDS_MAX) | nil, err (err.id, err.lba;
@@ -461,7 +474,8 @@ end
 ---   commit{entries = {{id, kind, payload, expected}, …}, message} →
 ---     {transaction, objects, bytes, time, versions in order} | nil, err ("conflict" with err.ids, "no_space", …).
 ---     `expected`: the version that was read, 0 for an object that must not exist yet, nil for whatever is there.
----     KIND_DELETE without a payload removes an object. A payload that is not canonical for its kind is "invalid" (err.id, err.offset,
+---     KIND_DELETE without a payload removes an object; one that is not there is a conflict if `expected` is given, else "absent".
+---     A payload that is not canonical for its kind is "invalid" (err.id, err.offset,
 ---     err.expected, err.found); references to objects that neither exist nor are in the commit are "missing_reference" (err.ids,
 ---     ascending): collected as garbage since the client knew them; it stores those parts anew under new ids.
 ---   missing(ids) → those of the ids (at most READ_IDS_MAX) that no object has | nil, err
@@ -491,7 +505,7 @@ function store.open(options)
   local self <const> = {
     mounted = mounted, options = options, closed = false, in_flight = {},
     versions = versions.new(math.max(1, mounted.log.sequence), options.versions_capacity),
-    scan = references.of(options.primitives),
+    scan = references.of(options.primitives), collected_at = 0,
   }
   self.collector = collector.new {
     scan = self.scan, wrote = function(id, sequence) self.versions:wrote(id, sequence) end,

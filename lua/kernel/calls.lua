@@ -10,6 +10,11 @@ local calls <const> = {}
 
 local BLOCKED <const> = {}
 local NAME_BYTES <const>, CHUNK_BYTES <const> = 48, 256
+local NAMES_MOST <const> = 16             -- that one process may register
+-- Names under which nobody but a service shall be found.
+local OF_SERVICES <const> = {
+  supervisor = true, system = true, kernel = true, console = true, disk = true, store = true, shell = true, net = true,
+}
 
 local function to_seconds(value)
   return type(value) == "number" and value or nil
@@ -19,7 +24,7 @@ function calls.new(parts)
   local core <const>, scheduler <const>, ipc <const>, processes <const> =
     parts.core, parts.scheduler, parts.ipc, parts.processes
   local self <const> = {}
-  local names <const> = {}
+  local names <const> = {}                -- name → process
   local answers <const> = {}
 
   -- Where an endpoint or a process id leads: process | nil, badge. A number is no capability: with it a process reaches
@@ -113,10 +118,10 @@ function calls.new(parts)
     }
   end
 
-  --- The payload, (source, grants, arguments), goes to the child unopened: what is in it is its sender's and its receiver's.
+  --- The payload, (program, arguments), goes to the child unopened: what is in it is its sender's and its receiver's.
   function answers.spawn(process, ...)
     local message <const> = process.handle:payload()
-    if not message then return nil, "spawn: `source` must be Lua text" end
+    if not message then return nil, "spawn: there is no program" end
     local spec <const>, reason <const> = child_spec(process, ...)
     if not spec then
       message:free()
@@ -174,19 +179,41 @@ function calls.new(parts)
     }
   end
 
+  local function is_name(name)
+    return type(name) == "string" and #name > 0 and #name <= NAME_BYTES and not name:find("%c")
+  end
+
+  --- A name leads to whoever registered it, until that unregisters it or ends.
   function answers.register(process, name)
-    if type(name) ~= "string" then return nil, "a name is a string" end
+    if not is_name(name) then return nil, ("a name is a string of 1 to %d bytes"):format(NAME_BYTES) end
+    if OF_SERVICES[name] and not process.service then return nil, "not allowed" end
     local holder <const> = names[name]
-    if holder and holder.state ~= "ended" and holder ~= process then return nil, "taken" end
-    if not process.service then return nil, "not allowed" end
+    if holder == process then return true end
+    if holder then return nil, "taken" end
+    if process.name_count >= NAMES_MOST then return nil, "too many names" end
     names[name] = process
+    process.name_count = process.name_count + 1
+    return true
+  end
+
+  function answers.unregister(process, name)
+    if not is_name(name) or names[name] ~= process then return nil, "not a name of this process" end
+    names[name] = nil
+    process.name_count = process.name_count - 1
     return true
   end
 
   function answers.lookup(_, name)
-    local holder <const> = names[name]
-    if not holder or holder.state == "ended" then return nil, "no such name" end
+    local holder <const> = is_name(name) and names[name]
+    if not holder then return nil, "no such name" end
     return core.endpoint(holder.id)
+  end
+
+  processes.on_finish = function(process)
+    if process.name_count == 0 then return end
+    for name, holder in pairs(names) do
+      if holder == process then names[name] = nil end
+    end
   end
 
   --- Abandons what another process evaluates; → true | nil, "busy" when it evaluates nothing that can be abandoned.

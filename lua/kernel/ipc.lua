@@ -6,10 +6,10 @@
 --     ipc.ask(to, message, on_reply)                  the supervisor's own request; on_reply(message | nil, err)
 --     ipc.receive(process, seconds, wanted)           blocks `process` until a letter for it arrives
 --     ipc.reply(process, request, message) → true | nil, "no such request"
---     ipc.notify(process, kind, …)                    a letter from the supervisor itself
+--     ipc.notify_end(process, id, how, message)       a letter from the supervisor itself: its child has ended
 --     ipc.unread(process)                             the letter it took last could not be unpacked: its sender gets an error
 --     ipc.ended(process)                              its callers learn that it is dead
--- A letter arrives as the answer ("message", sender's id, request id | nil, badge, values…) or (kind, …) from notify.
+-- A letter arrives as the answer ("message", sender's id, request id | nil, badge, values…) or ("ended", id, how, message).
 --
 -- Promises: a mailbox holds at most MAILBOX_LETTERS letters and MAILBOX_BYTES bytes, whoever sends; a letter larger than
 -- that is refused; nobody waits for the dead; letters from one sender arrive in the order in which they were sent.
@@ -24,6 +24,8 @@ local MAILBOX_BYTES <const> = 16 * 1024 * 1024
 local FREE_PART <const> = 16
 local SMALL_BYTES <const> = 4096
 local HOLES <const> = 32
+local NO_ROOM <const> = "the receiver had not enough memory for it"
+local ENDS_MOST <const> = 64              -- unread letters about ended children; older ones make room
 
 function ipc.new(scheduler, core)
   local requests <const> = {}             -- id → {caller = process | on_reply = function, server = process}
@@ -31,16 +33,24 @@ function ipc.new(scheduler, core)
   local self <const> = {}
 
   function self.adopt(process)
-    process.mailbox = {first = 1, last = 0, letters = 0, bytes = 0}
+    process.mailbox = {first = 1, last = 0, letters = 0, bytes = 0, ends = 0}
     process.serving = {}
+  end
+
+  local function count_letter(mailbox, letter, sign)
+    if letter.is_end then
+      mailbox.ends = mailbox.ends + sign
+    else
+      mailbox.letters = mailbox.letters + sign
+      mailbox.bytes = mailbox.bytes + sign * letter.bytes
+    end
   end
 
   local function put_letter(mailbox, letter)
     mailbox.last = mailbox.last + 1
     letter.place = mailbox.last
     mailbox[mailbox.last] = letter
-    mailbox.letters = mailbox.letters + 1
-    mailbox.bytes = mailbox.bytes + letter.bytes
+    count_letter(mailbox, letter, 1)
   end
 
   -- Letters taken out of turn leave holes; with too many of them, looking for a letter would take ever longer.
@@ -61,9 +71,8 @@ function ipc.new(scheduler, core)
     mailbox[letter.place] = nil
     letter.place = nil
     while mailbox.first <= mailbox.last and not mailbox[mailbox.first] do mailbox.first = mailbox.first + 1 end
-    mailbox.letters = mailbox.letters - 1
-    mailbox.bytes = mailbox.bytes - letter.bytes
-    if mailbox.last - mailbox.first >= 2 * mailbox.letters + HOLES then close_holes(mailbox) end
+    count_letter(mailbox, letter, -1)
+    if mailbox.last - mailbox.first >= 2 * (mailbox.letters + mailbox.ends) + HOLES then close_holes(mailbox) end
   end
 
   local function take_letter(mailbox, wanted)
@@ -102,7 +111,8 @@ function ipc.new(scheduler, core)
     if wait and process.state == "waiting" and (wait.wanted == nil or wait.wanted == letter[2]) then
       process.receiving = nil
       process.reading = letter[3]
-      return scheduler.wake(process, table.unpack(letter, 1, letter.n))
+      if scheduler.wake(process, table.unpack(letter, 1, letter.n)) then return true end
+      return nil, NO_ROOM
     end
     put_letter(process.mailbox, letter)
     return true
@@ -207,18 +217,24 @@ function ipc.new(scheduler, core)
     end)
   end
 
-  function self.notify(process, kind, ...)
-    if process.state == "ended" then return nil, "dead" end
-    local letter <const> = table.pack(kind, ...)
-    letter.bytes = 0
-    return deliver(process, letter)
+  local function drop_oldest_end(mailbox)
+    for place = mailbox.first, mailbox.last do
+      local letter <const> = mailbox[place]
+      if letter and letter.is_end then return remove_letter(mailbox, letter) end
+    end
+  end
+
+  function self.notify_end(process, id, how, message)
+    if process.state == "ended" then return end
+    if process.mailbox.ends >= ENDS_MOST then drop_oldest_end(process.mailbox) end
+    deliver(process, {"ended", id, how, message, n = 4, is_end = true})
   end
 
   function self.unread(process)
     local id <const> = process.reading
     process.reading = nil
     local entry <const> = requests[id]
-    if entry and entry.server == process then finish(id, nil, "the receiver had not enough memory for it") end
+    if entry and entry.server == process then finish(id, nil, NO_ROOM) end
   end
 
   --- The process no longer waits for what it called or received (its evaluation was abandoned).

@@ -4,13 +4,15 @@
 --     processes.create(spec, parent) → process | nil, err
 --     processes.find(id) → process | nil          processes.finish(process, outcome)
 --     processes.list() → rows for ps()            processes.may_end(process, other) → boolean
--- spec = {name=, payload= packed (source, grants, arguments) or source=, and chunk= | module=, arguments={…}, grants={…}, memory=bytes, unsafe=boolean, service=boolean,
---         privileges={name=true}, lines={irq line=true}, operator=boolean, essential=boolean (the machine does not work without it), console=process, on_end=function(process, outcome)}
+-- spec = {name=, module= a trusted one, with arguments={…}, grants={…} | payload= packed (program, arguments), with chunk=,
+--         memory=bytes, unsafe=boolean, service=boolean, privileges={name=true}, lines={irq line=true}, operator=boolean,
+--         essential=boolean (the machine does not work without it), console=process, on_end=function(process, outcome)}
 -- An outcome is {how = "finished" | "error" | "fault" | "killed" | "exit", n = count, …}: results, or message and traceback,
 -- or status.
 --
 -- Promises: ids are never used twice (a service that is started again keeps its own: spec.id); when a process has ended everything it held is free, those who wait for it or
--- called it know, and its outcome can still be asked for (the last KEPT_OUTCOMES of them).
+-- called it know, who started it has a letter about it, and its outcome can still be asked for (the last KEPT_OUTCOMES of
+-- them); its results by its ancestors alone.
 
 local processes <const> = {}
 
@@ -18,6 +20,7 @@ local DEFAULT_MEMORY <const> = 16 * 1024 * 1024
 local LEAST_MEMORY <const> = 256 * 1024
 local MOST_PROCESSES <const> = 1000
 local KEPT_OUTCOMES <const> = 64
+local ANCESTORS_MOST <const> = 64
 -- Part of the machine's memory that spawning leaves alone, so that a flood of processes ends before all else does.
 local RESERVE_PART <const> = 8
 
@@ -38,7 +41,7 @@ function processes.new(core, scheduler, ipc)
   local function boot_table(process, spec)
     return {
       id = process.id, name = process.name, parent = process.parent and process.parent.id or 0,
-      source = spec.source, chunk = spec.chunk, module = spec.module, grants = spec.grants or {},
+      chunk = spec.chunk, module = spec.module, grants = spec.grants or {},
       arguments = spec.arguments or {}, service = process.service, trusted = spec.module ~= nil,
       console = spec.console and core.endpoint(spec.console.id) or nil, line_end = spec.line_end,
       epoch = self.epoch, unsafe = spec.unsafe or false,
@@ -56,7 +59,7 @@ function processes.new(core, scheduler, ipc)
       id = id, name = spec.name or "process " .. id, parent = parent, service = spec.service or false,
       operator = spec.operator or false, privileges = spec.privileges or {}, lines = spec.lines or {},
       console = spec.console, on_end = spec.on_end, state = "new", waiters = {}, line_end = spec.line_end,
-      preempted = 0, parked = 0, burst = 0,
+      preempted = 0, parked = 0, burst = 0, name_count = 0, spawner = parent,
     }
   end
 
@@ -90,8 +93,29 @@ function processes.new(core, scheduler, ipc)
     return table_of[id]
   end
 
+  -- The ids of those whose business its results are.
+  local function ancestors_of(process)
+    local ids <const> = {}
+    local ancestor = process.parent
+    for _ = 1, ANCESTORS_MOST do
+      if not ancestor then break end
+      ids[ancestor.id] = true
+      ancestor = ancestor.parent
+    end
+    return ids
+  end
+
+  -- An outcome as `waiter` may see it: others than its ancestors, and whoever sits at the machine, learn how it ended only.
+  local function visible(waiter, outcome)
+    if waiter.operator or waiter.service or outcome.ancestors[waiter.id] then
+      return outcome.how, table.unpack(outcome, 1, outcome.n)
+    end
+    return outcome.how
+  end
+
   local function keep_outcome(process, outcome)
     outcomes[process.id] = outcome
+    outcome.ancestors = ancestors_of(process)
     ended_order[#ended_order + 1] = process.id
     if #ended_order > 2 * KEPT_OUTCOMES then
       for place = 1, KEPT_OUTCOMES do outcomes[ended_order[place]] = nil end
@@ -99,6 +123,12 @@ function processes.new(core, scheduler, ipc)
     end
   end
 
+  -- What whoever started it is told besides how it ended; results can be asked for.
+  local function told(outcome)
+    if outcome.how ~= "finished" then return outcome[1] end
+  end
+
+  --- self.on_finish(process) is called besides, if it is set.
   function self.finish(process, outcome)
     if process.state == "ended" then return end
     scheduler.forget(process)
@@ -109,9 +139,11 @@ function processes.new(core, scheduler, ipc)
     keep_outcome(process, outcome)
     for waiter in pairs(process.waiters) do
       waiter.awaiting = nil
-      scheduler.wake(waiter, outcome.how, table.unpack(outcome, 1, outcome.n))
+      scheduler.wake(waiter, visible(waiter, outcome))
     end
     ipc.ended(process)
+    if self.on_finish then self.on_finish(process) end
+    if process.spawner then ipc.notify_end(process.spawner, process.id, outcome.how, told(outcome)) end
     for _, child in pairs(table_of) do
       if child.parent == process then child.parent = process.parent end
     end
@@ -124,7 +156,7 @@ function processes.new(core, scheduler, ipc)
     if not process then
       local outcome <const> = outcomes[id]
       if not outcome then return nil, "no such process" end
-      return outcome.how, table.unpack(outcome, 1, outcome.n)
+      return visible(waiter, outcome)
     end
     if process == waiter then return nil, "a process cannot wait for itself" end
     process.waiters[waiter] = true

@@ -3,17 +3,16 @@
 --
 -- `kernel` is the C core's table (kernel/sandbox/libraries.c), `boot` what the supervisor says (kernel.processes). Neither
 -- is reachable by other code: a module that the system trusts is called with (grants, trust) where trust = {evaluate,
--- raw, system, arguments}, anything else with (grants, arguments…).
+-- raw, system, arguments, keep_text, adopt}, anything else with (arguments…).
 --
 -- `system` (a global in services; everywhere the module of that name):
---     id, name · send, receive, call, call_within, reply · sleep, now, time, clock, cpu, random, memory, crc32c, heap
---     spawn, kill, wait, ps, exit, yield, self, evaluate · register, lookup · listen, interrupt, power, machine
+--     id, name · send, receive, call, call_within, reply · sleep, now, time, clock, cpu, random, memory, crc32c, codec, heap
+--     spawn, kill, wait, ps, exit, yield, self, evaluate · register, unregister, lookup · listen, interrupt, power, machine
 -- Promises: a process sees its own libraries and nothing of another's; print and io.write reach the console in the order
 -- in which they were called.
 
--- What another process has started comes with its source, grants and arguments as that one sent them.
-local kernel <const>, boot <const>, sent_source <const>, sent_grants <const>, sent_arguments <const> = ...
-if sent_source then boot.source, boot.grants, boot.arguments = sent_source, sent_grants, sent_arguments end
+-- What another process has started comes with its program, text or a function (kernel.functions), as that one sent it.
+local kernel <const>, boot <const>, sent_program <const>, sent_arguments <const> = ...
 local call <const> = kernel.call
 
 -- What is used after the program has begun, which may change what these names and the string metatable mean.
@@ -21,13 +20,35 @@ local assert <const>, error <const>, ipairs <const>, select <const>, setmetatabl
   assert, error, ipairs, select, setmetatable
 local type <const>, tostring <const>, math_type <const> = type, tostring, math.type
 local find <const>, format <const>, gsub <const>, sub <const> = string.find, string.format, string.gsub, string.sub
+local insert <const>, pack <const>, remove <const>, unpack <const> = table.insert, table.pack, table.remove, table.unpack
+local max <const>, match <const>, pairs <const>, pcall <const>, text_load <const> = math.max, string.match, pairs, pcall, load
+local loaded <const>, require <const> = package.loaded, require
+
+-- The globals of kernel.functions, which is loaded when it is needed.
+local UNTOUCHED <const> = {
+  assert = assert, error = error, ipairs = ipairs, load = load, next = next, pairs = pairs, setmetatable = setmetatable,
+  string = {find = find}, table = {remove = remove, unpack = unpack}, tostring = tostring, type = type,
+}
+
+local TEXTS_MOST <const>, PASSED_OVER_MOST <const> = 500, 1024
 
 local system <const> = {id = boot.id, name = boot.name, parent = boot.parent}
 
 -- Modules that code which the system does not trust may load: pure Lua that asks for what it uses.
 local PUBLIC_MODULES <const> = {"^fs%.", "^shell%.", "^kernel%.service$"}
 
--- --- messages ---------------------------------------------------------------------------------------------------
+-- --- processes and messages ---------------------------------------------------------------------------------------------------
+
+local PROCESS <const> = {__name = "process"}
+PROCESS.__index = PROCESS
+function PROCESS.__tostring(process) return "process " .. process.id end
+
+-- Of a process, of the sender of a letter, of an endpoint; a number is one already.
+local function id_of(process)
+  if type(process) == "table" then return process.process or process.id end
+  if type(process) == "userdata" then return process:process() end
+  return process
+end
 
 local LETTER <const> = {__name = "sender"}
 function LETTER.__tostring(from) return format("%s from %s", from.kind, from.process or from.line or "the supervisor") end
@@ -62,18 +83,72 @@ local function received(kind, ...)
   elseif kind == "irq" then
     return setmetatable({kind = "irq", line = (...)}, LETTER), ...
   end
-  return setmetatable({kind = kind}, LETTER), ...
+  return setmetatable({kind = kind, process = (...)}, LETTER), select(2, ...)
 end
 
---- receive([seconds [, process id]]) → sender, values… | nil, "timeout".
---- Raises "not enough memory" when a letter does not fit; it is gone then, and its sender, if it waits, is told.
-function system.receive(seconds, from)
+-- The next letter of the mailbox. Raises "not enough memory" when it does not fit; it is gone then, and its sender, if it
+-- waits, is told.
+local function next_letter(seconds, from)
   local function took(succeeded, ...)
     if succeeded then return received(...) end
     call("unread", 0)
     error((...), 0)
   end
   return took(pcall(call, "receive", 2, seconds, from))
+end
+
+-- Letters that a filter passed over, oldest first.
+local passed_over <const> = {}
+
+local removals = 0
+
+-- → was it still there? A filter may receive letters itself.
+local function take_passed_over(letter)
+  for place, each in ipairs(passed_over) do
+    if each == letter then
+      remove(passed_over, place)
+      removals = removals + 1
+      return true
+    end
+  end
+  return false
+end
+
+-- The first of them that the filter wants, of those that it has not been asked about.
+local function find_passed_over(filter, asked)
+  local place = 1
+  while passed_over[place] do
+    local letter <const>, before <const> = passed_over[place], removals
+    if not asked[letter] then
+      asked[letter] = true
+      if filter(unpack(letter, 1, letter.n)) and take_passed_over(letter) then return letter end
+    end
+    place = removals == before and place + 1 or 1
+  end
+end
+
+local function receive_filtered(seconds, filter)
+  local deadline <const> = seconds and kernel.clock() + seconds * 1e9
+  local asked <const> = {}
+  while true do
+    local letter <const> = find_passed_over(filter, asked)
+    if letter then return unpack(letter, 1, letter.n) end
+    if #passed_over >= PASSED_OVER_MOST then error("receive: too many letters were passed over", 0) end
+    local new <const> = pack(next_letter(deadline and max(0, (deadline - kernel.clock()) / 1e9)))
+    if new[1] == nil then return unpack(new, 1, new.n) end
+    insert(passed_over, new)
+  end
+end
+
+--- receive([seconds [, filter]]) → sender, values… | nil, "timeout". filter: a process, from which alone a letter is taken, or
+--- a function that is called with what receive would return and says whether it shall; other letters stay for later.
+function system.receive(seconds, filter)
+  if type(filter) == "function" then return receive_filtered(seconds, filter) end
+  local from <const> = id_of(filter)
+  if #passed_over == 0 then return next_letter(seconds, from) end
+  local letter <const> = find_passed_over(function(sender) return from == nil or sender.process == from end, {})
+  if letter then return unpack(letter, 1, letter.n) end
+  return next_letter(seconds, from)
 end
 
 function system.reply(sender, ...)
@@ -83,7 +158,7 @@ end
 -- --- time, chance, memory ---------------------------------------------------------------------------------------
 
 system.clock, system.random, system.memory, system.crc32c = kernel.clock, kernel.random, kernel.memory, kernel.crc32c
-system.cpu, system.heap = kernel.cpu, kernel.heap
+system.codec, system.cpu, system.heap = kernel.codec, kernel.cpu, kernel.heap
 
 --- Seconds since the machine started.
 function system.now()
@@ -105,24 +180,77 @@ end
 
 -- --- processes --------------------------------------------------------------------------------------------------
 
-local PROCESS <const> = {__name = "process"}
-PROCESS.__index = PROCESS
-function PROCESS.__tostring(process) return "process " .. process.id end
+-- The texts of chunks by their names, for functions that travel (kernel.functions), the last TEXTS_MOST.
+local texts <const>, names_of_texts <const> = {}, {}
 
-local function id_of(process)
-  return type(process) == "table" and process.id or process
+local function keep_text(name, text)
+  if not texts[name] then insert(names_of_texts, name) end
+  texts[name] = text
+  if #names_of_texts > TEXTS_MOST then texts[remove(names_of_texts, 1)] = nil end
 end
 
---- spawn{source=, name=, memory=, arguments={…}, grants={…}} → process | nil, err.
-function system.spawn(spec)
-  if type(spec) == "string" then spec = {source = spec} end
-  if type(spec) ~= "table" then error("spawn takes Lua text or a table", 2) end
-  if spec.source == nil then return nil, "spawn: only Lua text can be run so far, not a function" end
-  if type(spec.source) ~= "string" then return nil, "spawn: `source` must be Lua text" end
-  local grants <const>, arguments <const> = spec.grants or {}, spec.arguments or {}
-  if type(grants) ~= "table" or type(arguments) ~= "table" then return nil, "spawn: grants and arguments are tables" end
-  local id <const>, err <const> =
-    call("spawn", 4, spec.name, spec.chunk, spec.memory, spec.unsafe, spec.source, grants, arguments)
+-- What every process has, in this one: value → name. `environments` are tables that programs take for _G.
+local LIBRARIES <const> = {"_G", "string", "table", "math", "utf8", "coroutine", "io", "os", "debug", "package"}
+local environments <const> = {_G}
+local os_exit
+
+local function known_values()
+  local known <const> = {}
+  local function know(library, name, only_c)
+    for key, value in pairs(library) do
+      local is_ours <const> = type(value) == "function" and type(key) == "string"
+      if is_ours and not known[value] and (not only_c or kernel.raw.getinfo(value, "S").what == "C") then
+        known[value] = name .. "." .. key
+      end
+    end
+  end
+  for _, name in ipairs(LIBRARIES) do
+    if loaded[name] then know(loaded[name], name, true) end
+  end
+  for name, library in pairs(loaded) do known[library] = name end
+  for _, environment in ipairs(environments) do
+    known[environment] = "_G"
+    if environment.print then known[environment.print] = "_G.print" end
+  end
+  know(system, "system", false)
+  known[os_exit] = "os.exit"
+  return known
+end
+
+local function known_by_name(name)
+  local library <const>, key <const> = match(name, "^([%w_]+)%.([%w_]+)$")
+  if loaded[name] then return loaded[name] end
+  if key and type(loaded[library]) == "table" then return loaded[library][key] end
+  return require(name)
+end
+
+-- Loaded when a function first travels, with globals that the program has not touched.
+local function functions()
+  local source <const>, chunk <const> = kernel.source("kernel.functions")
+  return assert(text_load(source, chunk, "t", UNTOUCHED))().new{
+    raw = kernel.raw, known = known_values(), known_by_name = known_by_name,
+    text_of = function(name) return texts[name] end, process_metatable = PROCESS,
+  }
+end
+
+-- What is sent to the child: the program, and its arguments, which go with a function in one parcel.
+local function parcel_of(program, args)
+  local count <const> = args.n or #args
+  if type(program) == "string" then return program, pack(unpack(args, 1, count)) end
+  return functions().pack({program, unpack(args, 1, count)}, count + 1)
+end
+
+--- spawn(program [, {name=, memory=bytes, args={…}, unsafe=}]) → process | nil, err. The program is Lua text or a function; it
+--- is called with the args. A function travels as source with copies of its upvalues: kernel.functions.
+function system.spawn(program, options)
+  if type(program) == "table" then program, options = program.source, program end
+  local spec <const> = options or {}
+  if type(program) ~= "string" and type(program) ~= "function" then error("spawn takes Lua text or a function", 2) end
+  local args <const> = spec.args or {}
+  if type(args) ~= "table" then error("spawn: args is a list", 2) end
+  local parcel <const>, rest <const> = parcel_of(program, args)
+  if not parcel then return nil, "spawn: " .. rest end
+  local id <const>, err <const> = call("spawn", 4, spec.name, spec.chunk, spec.memory, spec.unsafe, parcel, rest)
   if not id then return nil, err end
   return setmetatable({id = id}, PROCESS)
 end
@@ -177,7 +305,9 @@ PROCESS.kill, PROCESS.wait, PROCESS.send, PROCESS.call = system.kill, system.wai
 
 -- --- the system -------------------------------------------------------------------------------------------------
 
+--- From now on lookup(name) → an endpoint that leads here, for everybody. → true | nil, "taken" | "not allowed" | …
 function system.register(name) return call("register", 1, name) end
+function system.unregister(name) return call("unregister", 1, name) end
 function system.lookup(name) return call("lookup", 1, name) end
 function system.listen(line) return call("listen", 1, line) end
 --- Abandons what the process evaluates; `end_it`: ends the process instead.
@@ -192,8 +322,6 @@ local function is_public(name)
   end
   return boot.trusted
 end
-
-local text_load <const> = load
 
 -- A searcher of `require`, for the modules of this system. A module is called with its name and where it comes from;
 -- those of this folder with `system`, because they serve processes where that is no global.
@@ -243,11 +371,12 @@ function os.exit(status)
   if status == nil or status == true then status = 0 elseif status == false then status = 1 end
   system.exit(status)
 end
+os_exit = os.exit
 
 for name, library in pairs(_G) do
-  if type(library) == "table" then package.loaded[name] = library end
+  if type(library) == "table" then loaded[name] = library end
 end
-package.loaded.system = system
+loaded.system = system
 
 -- --- the program ------------------------------------------------------------------------------------------------
 
@@ -255,6 +384,19 @@ if boot.trusted then
   if boot.service then _G.system = system end
   local source <const>, chunk <const> = kernel.source(boot.module)
   local main <const> = assert(text_load(source or error("no module " .. boot.module, 0), chunk, "t"))
-  return main(boot.grants, {evaluate = kernel.evaluate, raw = kernel.raw, system = system, arguments = boot.arguments})
+  return main(boot.grants, {
+    evaluate = kernel.evaluate, raw = kernel.raw, system = system, arguments = boot.arguments, keep_text = keep_text,
+    adopt = function(environment) insert(environments, environment) end,
+  })
 end
-return assert(text_load(boot.source, boot.chunk, "t"))(boot.grants, table.unpack(boot.arguments))
+
+local function run(program, ...)
+  return program(...)
+end
+
+if type(sent_program) == "table" then
+  for _, chunk in ipairs(sent_program.chunks) do keep_text(chunk.name, chunk.text) end
+  return run(functions().unpack(sent_program))
+end
+keep_text(boot.chunk, sent_program)
+return run(assert(text_load(sent_program, boot.chunk, "t")), unpack(sent_arguments, 1, sent_arguments.n))

@@ -18,13 +18,17 @@ end
 
 local function open_objects()
   if not grants.store then return nil end
-  return require("fs.objects").open{store = require("services.remote_store").new(system, grants.store), environment = _G, debug = trust.raw}
+  return require("fs.objects").open{
+    store = require("services.remote_store").new(system, grants.store), environment = _G, debug = trust.raw, codec = system.codec,
+    crc32c = system.crc32c,
+  }
 end
 
 local function source_of(chunk)
   if chunk == name:gsub("^[=@]", "") then return source end
 end
 
+trust.keep_text(name, source)
 local main_chunk <const>, syntax_error <const> = load(source, name, "t")
 if not main_chunk then return fail(errors.traceback(errors.report(syntax_error), source_of)) end
 

@@ -58,6 +58,7 @@ local function open_objects(environment)
   local ok, objects = pcall(function()
     return require("fs.objects").open {
       store = require("services.remote_store").new(system, grants.store), environment = environment, debug = trust.raw,
+      codec = system.codec, crc32c = system.crc32c,
     }
   end)
   if ok then return objects end
@@ -78,9 +79,11 @@ local function banner_facts(objects, problem)
 end
 
 local environment <const> = new_environment()
+trust.adopt(environment)
 local objects <const>, problem <const> = open_objects(environment)
 
 session.run {
   console = console, environment = environment, objects = objects, system = system,
   banner = banner_facts(objects, problem), evaluate = system.evaluate, asks_width = true,
+  keep_source = function(name, text) trust.keep_text("=" .. name, text) end,
 }

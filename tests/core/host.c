@@ -13,6 +13,7 @@
  *   host.tick_every(us)       ticks by timer from now on (0: off)
  *   host.seed(n)              of random_u64
  *   host.arena_check(seed, steps)     see arena_check.c
+ *   host.read_exactly(payload)        reads it where the byte after its last is not to be read: could it?
  *   host.dma_moves(value)     see dma_model.c
  *   host.read(path)           the text of a file
  */
@@ -37,6 +38,7 @@
 #include "dma_model.h"
 #include "cpu.h"
 #include "block.h"
+#include "fingerprint.h"
 #include "lauxlib.h"
 #include "lua.h"
 #include "lua_bindings.h"
@@ -305,6 +307,21 @@ static int l_seed(lua_State *L)
     return 0;
 }
 
+static int l_read_exactly(lua_State *L)
+{
+    struct codec_input payload;
+    struct fingerprint_key key;
+    fingerprint result;
+    const char *bytes = luaL_checklstring(L, 1, &payload.length);
+    char *copy = malloc(payload.length);
+    memcpy(copy, bytes, payload.length);
+    payload.bytes = (const uint8_t *)copy;
+    fingerprint_key_make(&key, (const uint8_t[FINGERPRINT_KEY_BYTES]){0});
+    lua_pushboolean(L, fingerprint_of_payload(&key, payload, &result));
+    free(copy);
+    return 1;
+}
+
 static int l_read(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1);
@@ -314,7 +331,7 @@ static int l_read(lua_State *L)
 static const luaL_Reg host_functions[] = {
     {"pages", l_pages}, {"page_budget", l_page_budget}, {"tick_every", l_tick_every},
     {"seed", l_seed}, {"arena_check", l_arena_check}, {"dma_moves", l_dma_moves}, {"read", l_read},
-    {NULL, NULL},
+    {"read_exactly", l_read_exactly}, {NULL, NULL},
 };
 
 /* --- what Lua's libraries do not reach (sandbox/hosted.h) and scripts need ------------------------ */
@@ -375,6 +392,7 @@ static void push_core(lua_State *L)
     archive_open(L);
     lua_clock_open(L);
     lua_crc32c_open(L);
+    lua_codec_open(L);
     block_open(L);
     lua_dma_open(L);
     process_open(L);

@@ -34,7 +34,7 @@ class Attempt:
     without: str = ESCAPED
     ports: bool = False  # needs a port range: on the host only
     engine: bool = False  # needs a DMA engine, and ports besides: an access to one lets it move
-    block: bool = False  # gets a block of 64 bytes in grants.block
+    block: bool = False  # gets a block of 64 bytes in parameters.block
     memory: int | None = None
     seconds: float | None = None
     kill_after: float | None = None
@@ -298,7 +298,7 @@ BLOCKS = [
 def port(name: str, call: str, guard: str, held: str, without: str = r"escaped") -> Attempt:
     """A call on `p`, a range of four ports."""
     return Attempt(
-        f"port {name}", f"local p, b = grants.ports, system.memory(64) return raises(function() return {call} end)",
+        f"port {name}", f"local p, b = parameters.ports, system.memory(64) return raises(function() return {call} end)",
         Off(guard), held, without, ports=True,
     )  # fmt: skip
 
@@ -328,7 +328,7 @@ PORTS = [
 
 def transfer(name: str, attack: str, guard: str, held: str = r"^finished held", without: str = ESCAPED) -> Attempt:
     """An attack with the engine `e`, the block `b` that it reaches, and `moves()`, after which it has moved."""
-    begin = "local e, p = grants.engine, grants.ports local b = e:memory(8192) local function moves() p:in8(0) end "
+    begin = "local e, p = parameters.engine, parameters.ports local b = e:memory(8192) local function moves() p:in8(0) end "
     return Attempt(
         f"transfer {name}", begin + attack, Off(guard), held, without, ports=True, engine=True, memory=64 << 20,
     )  # fmt: skip
@@ -437,7 +437,7 @@ SYSTEM = [
     ),
     Attempt(
         "child with privileges",
-        """local child = system.spawn{source = "local system = require 'system' return system.register('x') or system.power('off')"
+        """local child = system.spawn{source = "local system = require 'system' return system.register('store') or system.power('off')"
           .. " or system.listen(1)", service = true, trusted = true, module = "services.shell", operator = true,
           privileges = {power = true, interrupt = true, unsafe = true}, lines = {[1] = true}, essential = true,
           memory = 1 << 20}

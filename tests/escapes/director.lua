@@ -12,7 +12,7 @@ local grants <const>, attempts <const>, in_process <const> = ...
 local system <const> = require "system"
 
 local PRELUDE <const> = [[
-local grants, parameters = ...
+local parameters = ...
 local pcall, tostring, type = pcall, tostring, type
 local system = require "system"
 local victim_id = parameters.victim
@@ -64,14 +64,13 @@ end
 
 local function try(attempt)
   local victim <const> = assert(system.spawn{source = VICTIM, name = "victim", memory = 32 << 20})
-  local given <const> = {}
-  if attempt.ports then given.ports = table.remove(grants.ports) end
-  if attempt.engine then given.engine = table.remove(grants.engines) end
-  if attempt.block then given.block = system.memory(64) end
+  local parameters <const> = {victim = victim.id, director = system.id}
+  if attempt.ports then parameters.ports = table.remove(grants.ports) end
+  if attempt.engine then parameters.engine = table.remove(grants.engines) end
+  if attempt.block then parameters.block = system.memory(64) end
   local child <const>, why <const> = system.spawn{
     name = attempt.name, source = PRELUDE .. (in_process and LOCAL_VICTIM or "") .. attempt.source, chunk = "=attempt",
-    memory = attempt.memory or MEMORY, unsafe = attempt.unsafe, grants = given,
-    arguments = {{victim = victim.id, director = system.id}},
+    memory = attempt.memory or MEMORY, unsafe = attempt.unsafe, args = {parameters},
   }
   local outcome = child and end_of(child, attempt) or "not started: " .. why
   local sound <const> = system.call_within(SECONDS, victim, SOUND)

@@ -199,8 +199,8 @@ LUA_GUARDS: dict[str, tuple[str, str, str]] = {
     "no wait for oneself": ("kernel/processes.lua", "if process == waiter then", "if false then"),
     "names of services": (
         "kernel/calls.lua",
-        '"taken" end\n    if not process.service then',
-        '"taken" end\n    if false then',
+        "if OF_SERVICES[name] and not process.service then",
+        "if false then",
     ),
     "public modules": ("kernel/runtime.lua", "return boot.trusted\nend", "return true\nend"),
     "no unsafe children": (

@@ -45,10 +45,10 @@ local packed <const> = {}
 for _, range in pairs(ports) do packed[#packed + 1] = range end
 
 local ended
-assert(processes.create{name = "service", source = SERVICE, chunk = "=service", service = true})
+assert(processes.create{name = "service", payload = core.pack(SERVICE, {n = 0}), chunk = "=service", service = true})
 assert(processes.create{
-  name = "director", source = director, chunk = "=director", memory = 512 << 20,
-  grants = {ports = packed, engines = engines}, arguments = {attempts, control == "in_process"},
+  name = "director", chunk = "=director", memory = 512 << 20,
+  payload = core.pack(director, table.pack({ports = packed, engines = engines}, attempts, control == "in_process")),
   privileges = {unsafe = control == "unsafe"}, on_end = function(_, outcome) ended = outcome end,
 })
 host.tick_every(1000)

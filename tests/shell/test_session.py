@@ -12,7 +12,7 @@ WITH_SYSTEM = (
     f"local fake = (function() {FAKE} end)() calls = {{}} "
     "return {objects = fake(), system = {"
     "power = function(what) calls[#calls + 1] = what return true end,"
-    "spawn = function(spec) calls[#calls + 1] = spec.source return {id = 7} end,"
+    "spawn = function(program) calls[#calls + 1] = program return {id = 7} end,"
     "crashes = function() return {{time = 0, boot = 0, kind = 'panic', name = 'x', how = 'panic', text = 'KHOROS PANIC'}} end, "
     "ps = function() return {{id = 1, name = 'console', state = 'waiting', memory = 50000, memory_limit = 1048576,"
     " cpu_ns = 1500000, mailbox = 0}} end,"

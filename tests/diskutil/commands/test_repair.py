@@ -39,7 +39,7 @@ def round_the_log(path: Path, rng: random.Random) -> None:
     data = new_disk()
     path.write_bytes(data)
     disk = bytearray(data)
-    guest = Store(Disk(disk))
+    guest = Store(Disk(disk), payloads=True)
     ids: list[int] = []
     for number in range(120):
         objects = {}
