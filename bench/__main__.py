@@ -15,6 +15,7 @@ from typing import Any
 import building
 import click
 import codec
+import disk
 import measuring
 import peers
 import reading
@@ -22,7 +23,7 @@ import store
 import switching
 import whole
 
-GROUPS = (codec, store, reading, switching)
+GROUPS = (codec, store, reading, switching, disk)
 
 
 def chosen(names: tuple[str, ...]) -> set[str]:

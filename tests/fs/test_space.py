@@ -96,7 +96,7 @@ def test_at_every_size_of_store_something_can_be_let_go_of(segments: int, larges
     work.store.call("snapshot", "full")
     work.drop_half()
     work.verify()
-    with pytest.raises(StoreError, match="^no_space"):
+    with pytest.raises(StoreError, match=r"^no_space"):
         for _ in range(100_000):
             number = work.store.allocate()
             work.store.commit({number: b"\xff" * largest})
