@@ -1,6 +1,7 @@
 -- The supervisor of the disk bench: the ATA driver against loops in C on the same disk, in turn, in one boot.
 --
--- Prints lines of name, our rate, the peer's rate, tabs between them; a rate is "median least greatest" in bytes a second. Then ends QEMU through the isa-debug-exit device.
+-- Prints lines of name, our rate, the peer's rate, tabs between them; a rate is "median least greatest" in bytes
+-- a second. Then ends QEMU through the isa-debug-exit device.
 
 local core <const> = ...
 
