@@ -17,6 +17,7 @@ from typing import Any
 import building
 import click
 import codec
+import disk
 import images
 import measuring
 import peers
@@ -25,7 +26,7 @@ import store
 import switching
 import whole
 
-GROUPS = (codec, store, reading, switching)
+GROUPS = (codec, store, reading, switching, disk)
 
 
 def chosen(names: tuple[str, ...]) -> set[str]:

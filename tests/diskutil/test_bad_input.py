@@ -62,7 +62,7 @@ def code_of(command: str, usual: int, check: int = 8) -> int:
 
 
 def test_every_command_is_tried():
-    assert set(COMMANDS) == set(cli.COMMANDS)
+    assert set(COMMANDS) == set(cli.COMMANDS) - {"torture", "fuzz"}  # these take no image
 
 
 def arguments_of(command: str, image: Path, tmp_path: Path) -> list[str]:
