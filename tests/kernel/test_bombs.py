@@ -136,6 +136,60 @@ def test_a_quota_larger_than_the_machine_leaves_the_services_their_share():
     assert_unchanged(lines)
 
 
+TREES = {
+    "memory": """
+        local partner, source, depth = ... local s = require 'system'
+        for i = 1, depth > 0 and 3 or 0 do s.spawn(source, {args = {partner, source, depth - 1}}) end
+        local t = {}
+        while true do
+          pcall(function() while true do t[#t + 1] = ('x'):rep(1e5) .. #t end end)
+          pcall(s.sleep, 0.01)
+        end""",
+    "small letters": """
+        local s, deaf = require 'system', {}
+        for i = 1, 60 do deaf[i] = s.spawn("require('system').sleep(1000)", {memory = 1 << 18}) end
+        while true do for i = 1, #deaf do pcall(s.send, deaf[i], ('x'):rep(4000)) end end""",
+    "blocks": """
+        local partner, source, depth = ... local s, held = require 'system', {}
+        for i = 1, depth > 0 and 3 or 0 do s.spawn(source, {args = {partner, source, depth - 1}}) end
+        while true do pcall(function() while true do held[#held + 1] = s.memory(50000) end end) pcall(s.sleep, 0.01) end""",
+}
+
+
+def test_a_tree_of_bombs_shuts_out_nobody_else():
+    """Together they may hold what one account has: whoever is of another one allocates, sends and spawns as before."""
+    lines = run(
+        """
+        local function tree(source) child(source, {args = {partner.id, source, 5}}) end
+        local function attempt(done, problem)
+          attempts = attempts + 1
+          if not done then failures[#failures + 1] = tostring(problem) end
+        end
+        local function burn(name, source)
+          attempts, failures = 0, {}
+          local least = math.maxinteger
+          tree(source)
+          local until_when = system.now() + 4
+          repeat
+            attempt(system.call_within(20, partner, 1))
+            attempt(pcall(function() return ('y'):rep(200000) .. attempts end))
+            attempt(system.spawn("return 1", {memory = 1 << 20}))
+            least = math.min(least, system.machine().free_bytes)
+            system.sleep(0.01)
+          until system.now() > until_when
+          print(name, attempts, #failures, failures[1], least, system.machine().memory_bytes)
+          end_all(partner.id)
+          while system.receive(0) do end
+        end
+        """
+        + "".join(f"burn({name!r}, {source!r})\n" for name, source in TREES.items())
+    )
+    for name in TREES:
+        attempts, failures, first, least, total = lines[name]
+        assert int(attempts) > 0 and int(failures) == 0, (name, first)
+        assert int(least) > int(total) // 2
+
+
 PROCESS_BOMBS = {
     "sleepers": (
         "local s, n = require 'system', 0 while true do "
