@@ -298,11 +298,12 @@ class Check:
     def _check_composites(self) -> None:
         """What is made of several objects holds together, and no node is part of two."""
         owners: dict[int, int] = {}
+        pieces: dict[int, int] = {}
         for number, identity in enumerate(self._composites):
             if not number & 1023:
                 self._progress("trees and functions", number, len(self._composites))
             try:
-                nodes = composites.check(self._store, identity)
+                nodes = composites.check(self._store, identity, pieces)
             except KhorosError as error:
                 self._bad(error, f"object {identity}")
                 continue

@@ -36,7 +36,13 @@ COMMANDS = {
     "info": ("info", "Say what an image is and how it is."),
     "check": ("check", "Verify everything; fsck's exit codes."),
     "dump": ("dump", "Show every structure on disk."),
+    "map": ("map", "Draw what lies where: terminal, SVG, HTML."),
+    "du": ("du", "Show how much each thing takes."),
     "diff": ("diff", "Show what two images, or two times of one, hold differently."),
+    "backup": ("backup", "Copy an image with its history, also a running machine's."),
+    "repair": ("repair", "Write a new image of what a damaged one still holds."),
+    "fixsum": ("fixsum", "Make all checksums right after a hand edit."),
+    "bisect": ("bisect", "Find the transaction from which on a test fails."),
 }
 
 EXIT_INTERNAL = 70

@@ -3,8 +3,9 @@
 Promise: `decode_table` accepts exactly the canonical form (so `encode_table(decode_table(b)) == b`, and equal contents
 give equal bytes) and raises ValueFormatError with the byte offset otherwise. Nothing nests, so there is no depth; no
 length is believed before it is compared with the bytes that are there, so work and memory are linear in the payload.
-Strings are `str` when valid UTF-8, else `bytes`; other objects appear as `Reference`, strings that are objects of
-their own as `LongString`. What the other kinds of objects hold is in kinds.py, which is built from the parts here.
+Strings are `str` when valid UTF-8, else `bytes`; other objects appear as `Reference`, functions as
+`FunctionReference`, strings that are objects of their own as `LongString`. What the other kinds of objects hold is in
+kinds.py, which is built from the parts here.
 """
 
 from __future__ import annotations
@@ -16,7 +17,15 @@ from typing import Any, NoReturn
 from khoros.formats import constants as C
 
 from .errors import CannotStore, ValueFormatError
-from .values import Contents, LongString, Permanent, Reference, key_order, normal_key
+from .values import (
+    Contents,
+    FunctionReference,
+    LongString,
+    Permanent,
+    Reference,
+    key_order,
+    normal_key,
+)
 
 EMPTY_TABLE = b"\x90\x80"
 
@@ -128,6 +137,8 @@ def _encode(value: Any, parts: list[bytes]) -> None:
         _encode_bytes(value, parts)
     elif kind is Reference:
         parts.append(_identity(C.EXT_REFERENCE, value.id))
+    elif kind is FunctionReference:
+        parts.append(_identity(C.EXT_FUNCTION, value.id))
     elif kind is LongString:
         parts.append(_identity(C.EXT_STRING, value.id))
     elif kind is Permanent:
@@ -203,7 +214,7 @@ def decode_table(data: bytes) -> Contents:
     if at < len(data):
         start = at
         metatable, at = _decode(data, at)
-        if not isinstance(metatable, Reference | Permanent):
+        if type(metatable) is not Reference and type(metatable) is not Permanent:
             _bad(start, "the metatable", "a reference or a permanent", type(metatable).__name__)
     if at != len(data):
         _bad(at, "bytes after the table", "the end", f"{len(data) - at} more bytes")
@@ -220,7 +231,7 @@ def references(contents: Contents) -> list[int]:
 
 def ids_of(values: Iterable[Any]) -> list[int]:
     """The ids of the objects among some decoded values."""
-    return [value.id for value in values if type(value) is Reference or type(value) is LongString]
+    return [value.id for value in values if isinstance(value, Reference | LongString)]
 
 
 def is_packed(array: list[Any]) -> bool:
@@ -370,6 +381,8 @@ def decode_map(data: bytes, at: int, forbidden: int) -> tuple[list[tuple[Any, An
 
 
 def _checked_order(key: Any, start: int, forbidden: int) -> tuple[int, Any]:
+    if type(key) is LongString:
+        _bad(start, "a string key", "the string in full", "the reference of a long string")
     if type(key) is float and (key != key or type(normal_key(key)) is int):
         _bad(start, "a float key", "no NaN and no integer's value", key)
     if type(key) is int and 1 <= key <= forbidden:
@@ -471,13 +484,19 @@ def _decode_extension(data: bytes, at: int) -> tuple[int, bytes, int]:
     return kind, _take(data, start + 1, length), start + 1 + length
 
 
+_REFERENCES: dict[int, type[Reference] | type[LongString]] = {
+    C.EXT_REFERENCE: Reference, C.EXT_STRING: LongString, C.EXT_FUNCTION: FunctionReference,
+}
+
+
 def _decode_object(data: bytes, at: int) -> tuple[Reference | LongString | Permanent, int]:
     kind, body, end = _decode_extension(data, at)
-    if kind in (C.EXT_REFERENCE, C.EXT_STRING):
+    reference = _REFERENCES.get(kind)
+    if reference is not None:
         identity = int.from_bytes(body, "big")
         if not 1 <= identity <= C.ID_MASK or _identity(kind, identity) != data[at:end]:
             _bad(at, "a reference", "an object id in the fewest bytes", body[:16].hex())
-        return (Reference if kind == C.EXT_REFERENCE else LongString)(identity), end
+        return reference(identity), end
     if kind == C.EXT_PERMANENT:
         try:
             return Permanent(body.decode("utf-8")), end

@@ -1,6 +1,7 @@
 """Objects that are made of several: whether a tree, an ordered map or a function holds together. For `check`.
 
-Each returns the ids of the nodes that belong to it alone, or raises a KhorosError that says what is wrong.
+Each returns the ids of the nodes that belong to it alone, or raises a KhorosError that says what is wrong. Only pieces of
+strings may belong to several.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from .reader import Store
 KINDS = frozenset((C.KIND_TREE, C.KIND_MAP, C.KIND_FUNCTION))
 
 
-def check(store: Store, identity: int) -> list[int]:
-    """The nodes of the object with that id, which is of one of KINDS."""
+def check(store: Store, identity: int, pieces: dict[int, int]) -> list[int]:
+    """The nodes of the object with that id, which is of one of KINDS. `pieces`: lengths of pieces of strings, kept here."""
     stored = store.read(identity)
     if stored.kind == C.KIND_TREE:
-        return trees.Tree(store, stored).node_ids
+        return trees.TreeCheck(store, stored, pieces).own_ids
     if stored.kind == C.KIND_MAP:
         return _map(store, identity)
     function = kinds.decode_function(stored.payload)

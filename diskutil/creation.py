@@ -15,12 +15,15 @@ import stat
 import tempfile
 import time
 import uuid as uuid_module
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from khoros.formats import constants as C
 
+from . import bootable as bootable_disk
 from . import contents, partition, sizes, superblock
+from .bootable import Surroundings
 from .device import Device, FileDevice, is_block_device
 from .errors import DeviceError, NotEmpty, ReadOnly, UsageError
 from .records import INTEGER_MAX, Record
@@ -56,24 +59,40 @@ def mkfs(
     append_sectors: int = C.BLOCK_SECTORS,
     force: bool = False,
     dry_run: bool = False,
+    bootable: bool = False,
+    fill: Callable[[str], None] | None = None,
 ) -> Created:
     """Make an empty store in a file (new or replaced), in a partition of our type, or on a block device.
 
-    `size_bytes` may be left out where the place has a size. Raises NotEmpty without `force` when something is there,
-    UsageError for sizes and names that cannot be, DeviceError and InUse when the place cannot be written.
+    `bootable` makes the file a disk of `size_bytes` that boots by itself, with the store in a partition. `fill` is called
+    with the path of the new store before it takes its place. `size_bytes` may be left out where the place has a size.
+
+    Raises NotEmpty without `force` when something is there, UsageError for sizes and names that cannot be, DeviceError and
+    InUse when the place cannot be written, and whatever `fill` raises; then what was there is untouched (but for a device).
     """
     name = os.fspath(path)
-    in_place = is_block_device(name) or (size_bytes is None and _has_our_partition(name))
+    in_place = is_block_device(name) or (
+        size_bytes is None and not bootable and _has_our_partition(name))
+    if in_place and bootable:
+        raise UsageError(file=name, what="a disk that boots is made as a file",
+                         advice="make it in a file and copy that to the device")
     if in_place:
-        return _make_in_place(name, size_bytes, label, uuid, segment_bytes, append_sectors, force,
+        made = _make_in_place(name, size_bytes, label, uuid, segment_bytes, append_sectors, force,
                               dry_run)
+        if fill is not None and not dry_run:
+            fill(name)
+        return made
     size = _file_size(name, size_bytes)
-    record = describe(size, label=label, uuid=uuid, segment_bytes=segment_bytes,
-                      append_sectors=append_sectors, new_file=True)
-    _refuse_to_overwrite(name, force)
+    identity = _uuid(uuid)
+    seed = _seed(identity, uuid is not None)
+    around = Surroundings(0, size, [])
+    if bootable:
+        around = bootable_disk.surround(size, lambda purpose: _bytes(seed, purpose, 16), BYTES_MIN)
+    record = _describe(around.size_bytes, label, identity, seed, segment_bytes, append_sectors)
+    refuse_to_overwrite(name, force)
     if not dry_run:
-        _make_file(name, size, record)
-    return Created(name, 0, size, record)
+        _make_file(name, size, record, around, fill)
+    return Created(name, around.base, around.size_bytes, record)
 
 
 def describe(
@@ -86,15 +105,26 @@ def describe(
     new_file: bool = True,
 ) -> Record:
     """The superblock of generation 1 of an empty store with that size. UsageError for what cannot be."""
+    identity = _uuid(uuid)
+    seed = _seed(identity, uuid is not None and new_file)
+    return _describe(size_bytes, label, identity, seed, segment_bytes, append_sectors)
+
+
+def _seed(identity: uuid_module.UUID, may_repeat: bool) -> str | None:
+    """What everything random follows from, where the same bytes are wanted again: a named uuid and SOURCE_DATE_EPOCH."""
+    fixed = os.environ.get("SOURCE_DATE_EPOCH")
+    return f"{identity} {fixed}" if fixed and may_repeat else None
+
+
+def _describe(size_bytes: int, label: str | None, identity: uuid_module.UUID, seed: str | None,
+              segment_bytes: int | None, append_sectors: int) -> Record:
     _check_size(size_bytes)
     total = size_bytes // C.SECTOR_BYTES
     segment_sectors = _segment_sectors(total, segment_bytes)
     if append_sectors not in (1, C.BLOCK_SECTORS):
         raise UsageError(what=f"appends of {append_sectors} sectors", advice="use 1 or 8")
-    identity = _uuid(uuid)
     fixed = os.environ.get("SOURCE_DATE_EPOCH")
     now = _fixed_time(fixed) if fixed else time.time_ns() // 1000
-    seed = f"{identity} {fixed}" if fixed and uuid is not None and new_file else None
     return Record(
         magic=superblock.MAGIC, format_major=C.FORMAT_MAJOR, format_minor=C.FORMAT_MINOR,
         header_bytes=superblock.SIZE, uuid=identity.bytes, lineage=_bytes(seed, "lineage", 16),
@@ -196,7 +226,7 @@ def _file_size(name: str, size_bytes: int | None) -> int:
     raise UsageError(file=name, what="has no size yet", advice="say how large: -s 64M")
 
 
-def _refuse_to_overwrite(name: str, force: bool) -> None:
+def refuse_to_overwrite(name: str, force: bool) -> None:
     """NotEmpty unless there is no file, an empty one, a sparse one without data, or `force`."""
     try:
         status = Path(name).stat()
@@ -217,7 +247,8 @@ def _refuse_to_overwrite(name: str, force: bool) -> None:
         raise NotEmpty(file=name, holds=holds, advice="use -f to replace it")
 
 
-def _make_file(name: str, size_bytes: int, record: Record) -> None:
+def _make_file(name: str, size_bytes: int, record: Record, around: Surroundings,
+               fill: Callable[[str], None] | None) -> None:
     """Build the image beside its place, flush it, rename it, flush the directory."""
     target = Path(name).resolve()
     temporary = ""
@@ -228,12 +259,16 @@ def _make_file(name: str, size_bytes: int, record: Record) -> None:
             os.fchmod(descriptor, _mode(target))
         device = FileDevice(temporary, writable=True)
         try:
+            for offset, data in around.pieces:
+                device.write(offset, data)
+            device.window(around.base, around.size_bytes)
             superblock.write(device, record)
         finally:
             device.close()
-        Path(temporary).replace(target)
+        if fill is not None:
+            fill(temporary)
+        rename_into_place(temporary, target)
         temporary = ""
-        _flush_directory(target.parent)
     except OSError as error:
         raise DeviceError(file=name, what=f"cannot be made ({error.strerror})") from error
     finally:
@@ -247,6 +282,13 @@ def _mode(target: Path) -> int:
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask
+
+
+def rename_into_place(temporary: str, target: str | os.PathLike[str]) -> None:
+    """A finished, flushed file takes its place, durably."""
+    place = Path(target).resolve()
+    Path(temporary).replace(place)
+    _flush_directory(place.parent)
 
 
 def _flush_directory(directory: Path) -> None:

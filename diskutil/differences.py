@@ -15,19 +15,13 @@ from typing import Any, NamedTuple
 
 from khoros.formats import constants as C
 
-from . import kinds, paths
-from .functions import LuaFunction
-from .graph import Marks, walk
+from . import paths
 from .image import Image
 from .index import Index, Slot, used_slots
-from .ordered import LuaMap
+from .places import OBJECTS, Places, members
 from .reader import Store
 from .records import Pointer
-from .values import LuaObject, LuaTable, key_order
 
-_OBJECTS = (LuaTable, LuaMap, LuaObject)
-# Objects that are parts of others, and have no place of their own in a path.
-_PARTS = frozenset((C.KIND_TREE_NODE, C.KIND_MAP_NODE, C.KIND_CHUNK, C.KIND_CELL))
 _NOTHING = object()
 
 
@@ -43,7 +37,7 @@ class Difference(NamedTuple):
 
 def between_times(one: Image, other: Image) -> Iterator[Difference]:
     """Differences of one image at two times: `other` minus `one`."""
-    places = _Places(other, changed_ids(one.store, other.store))
+    places = Places(other, changed_ids(one.store, other.store))
     for identity in places.owners:
         if one.store.pointer(identity) is None and identity != C.ROOT_ID:
             continue  # new: it shows where it was put into something that existed
@@ -56,7 +50,7 @@ def changed_owners(one: Image, other: Image) -> list[tuple[int, str]]:
     changed = changed_ids(one.store, other.store)
     found: dict[int, str] = {}
     for image in (other, one):
-        places = _Places(image, changed)
+        places = Places(image, changed)
         for identity in places.owners:
             if all(state.store.pointer(identity) is not None or identity == C.ROOT_ID
                    for state in (one, other)):
@@ -120,85 +114,6 @@ def _pointer(fields: Slot | None) -> Pointer | None:
     return Pointer.of(*fields) if fields else None
 
 
-# -- where they are ---------------------------------------------------------------------------------------------
-
-
-class _Places:
-    """Paths of containers, from a walk that goes on until every id that is wanted was met."""
-
-    def __init__(self, image: Image, wanted: set[int]) -> None:
-        self._image = image
-        self._parents: dict[int, tuple[int, int]] = {}
-        self._children: dict[int, dict[int, str]] = {}
-        self.owners: dict[int, None] = {}
-        left = set(wanted)
-        for visit in walk(image.store, [C.ROOT_ID], Marks(image.store.next_id)) if left else ():
-            self._parents[visit.id] = visit.parent, visit.kind
-            if visit.id in left:
-                left.discard(visit.id)
-                self.owners[self._owner(visit.id)] = None
-            if not left:
-                break
-
-    def _owner(self, identity: int) -> int:
-        """The container that an object is a part of: itself, or the nearest above."""
-        parent, kind = self._parents[identity]
-        while parent and (kind in _PARTS or (kind == C.KIND_TREE and self._is_string(identity))):
-            identity = parent
-            parent, kind = self._parents[identity]
-        return identity
-
-    def _is_string(self, identity: int) -> bool:
-        return isinstance(kinds.decode_tree(self._image.store.read(identity).payload), kinds.StringTree)
-
-    def path(self, identity: int) -> str:
-        """`root.ship` for a container that was met."""
-        chain = [identity]
-        while self._parents[chain[-1]][0]:
-            chain.append(self._owner(self._parents[chain[-1]][0]))
-        path = paths.ROOT
-        for owner, child in zip(chain[:0:-1], chain[-2::-1], strict=True):
-            path = self._labels(owner, path).get(child, f"object {child}")
-        return path
-
-    def _labels(self, owner: int, path: str) -> dict[int, str]:
-        """The paths of all objects that a container holds, first places first."""
-        found = self._children.get(owner)
-        if found is None:
-            found = self._children[owner] = {}
-            container = self._image.object(owner)
-            for where, value in members(container, path):
-                if isinstance(value, _OBJECTS) and value.id is not None:
-                    found.setdefault(value.id, where)
-            for key in container if isinstance(container, LuaTable) else ():
-                if isinstance(key, _OBJECTS) and key.id is not None:
-                    found.setdefault(key.id, f"a key of {path}")
-        return found
-
-
-def members(container: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """(path, value) of everything in a container: pairs, metatable; of a function its text and upvalues."""
-    for _, where, value in _members(container, path):
-        yield where, value
-
-
-def _members(container: Any, path: str) -> Iterator[tuple[Any, str, Any]]:
-    """(what tells the member from the others, path, value)."""
-    if isinstance(container, LuaFunction):
-        yield "text", f"text of {path}", container.text
-        yield "prototype", f"prototype of {path}", container.prototype
-        for number, value in enumerate(container.upvalues, 1):
-            if value is not None:
-                yield number, f"upvalue {number} of {path}", value
-        return
-    if not isinstance(container, LuaTable | LuaMap):
-        return
-    for key, value in container.items():
-        yield key_order(key), paths.text(path, key), value
-    if isinstance(container, LuaTable) and container.metatable is not None:
-        yield "metatable", f"metatable of {path}", container.metatable
-
-
 # -- comparing --------------------------------------------------------------------------------------------------
 
 
@@ -219,12 +134,12 @@ class _Shallow:
         if type(before) is not type(after):
             yield Difference("changed", path, before, after)
             return
-        old = {name: (where, value) for name, where, value in _members(before, path)}
-        for name, where, value in _members(after, path):
+        old = {name: (where, value) for name, where, value in members(before, path)}
+        for name, where, value in members(after, path):
             _, was = old.pop(name, ("", _NOTHING))
             if was is _NOTHING:
                 yield Difference("added", where, None, value)
-            elif isinstance(was, _OBJECTS) and isinstance(value, _OBJECTS):
+            elif isinstance(was, OBJECTS) and isinstance(value, OBJECTS):
                 found = self.meet(was, value, where)
                 if found is not None:
                     yield found

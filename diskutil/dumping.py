@@ -29,7 +29,7 @@ class Row(NamedTuple):
     """One structure. `offset` in bytes from the store's start, `depth` how far inside others it stands.
 
     `crcs` are (name, stated, computed); `data` its bytes; `bad` what is wrong, or empty; `level` says what kind of row
-    it is: superblock, segment, frame, entry.
+    it is: superblock, segment, frame, entry; `kind` and `id` are an entry's.
     """
 
     offset: int
@@ -42,6 +42,7 @@ class Row(NamedTuple):
     data: bytes
     bad: str
     kind: int = 0
+    id: int = 0
 
     def parts(self) -> list[Part]:
         """The row's bytes taken apart; offsets from the row's start."""
@@ -245,7 +246,7 @@ def _entry_row(row: entries.Entry, payload: bytes, base: int) -> Row:
     if row.kind == C.KIND_COMMIT and not bad:
         title, text = _commit_text(body, title, text)
     return Row(base + row.offset, length, 2, "entry", title, text,
-               [("crc", row.crc, computed)], data, bad, row.kind)
+               [("crc", row.crc, computed)], data, bad, row.kind, row.id)
 
 
 def _commit_text(body: bytes, title: str, text: str) -> tuple[str, str]:

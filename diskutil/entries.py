@@ -80,7 +80,7 @@ def walk(payload: bytes, count: int) -> Iterator[Entry]:
 
 def verify(data: bytes, entry: Entry) -> bytes:
     """The payload of an entry that `walk` found in `data`; EntryError for a wrong CRC or padding."""
-    payload = _checked(data, entry)
+    payload = checked(data, entry)
     end = entry.offset + HEADER_BYTES + entry.payload_bytes
     after = entry.offset + size(entry.payload_bytes)
     if any(data[end:after]):
@@ -88,7 +88,8 @@ def verify(data: bytes, entry: Entry) -> bytes:
     return payload
 
 
-def _checked(data: bytes, entry: Entry) -> bytes:
+def checked(data: bytes, entry: Entry) -> bytes:
+    """The payload of an entry that `walk` found; EntryError for a wrong CRC. The padding is not looked at."""
     start = entry.offset + HEADER_BYTES
     payload = data[start : start + entry.payload_bytes]
     computed = crc32c_extend(crc32c(data[entry.offset : entry.offset + CRC_OFFSET]), payload)
@@ -113,7 +114,7 @@ def follow(data: bytes, pointer: Pointer, identity: int) -> bytes:
         if expected != found:
             raise EntryError(what=f"{name} is not what the pointer says",
                              expected=f"{expected:#x}", found=f"{found:#x}")
-    return _checked(data, Entry(0, pointer.kind, identity, payload_bytes, crc))
+    return checked(data, Entry(0, pointer.kind, identity, payload_bytes, crc))
 
 
 def kind_name(kind: int) -> str:

@@ -185,6 +185,12 @@ class StaleSuperblock(FormatError):
     code = "stale"
 
 
+class SourceDamaged(FormatError):
+    """not backed up, the image is damaged: {what}"""
+
+    code = "damaged"
+
+
 class LimitError(FormatError):
     """a limit is exceeded: {what}"""
 
@@ -280,6 +286,19 @@ class BadInput(KhorosError):
     """{what}"""
 
     exit_code = 9
+    code = "invalid"
+
+
+class NotBuilt(KhorosError):
+    """there is no {name}; ./khoros build makes it"""
+
+    code = "not_built"
+
+
+class BisectionFailed(KhorosError):
+    """the test does not tell: {what}"""
+
+    exit_code = 10
     code = "invalid"
 
 

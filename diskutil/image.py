@@ -36,7 +36,15 @@ from .errors import (
 from .functions import LuaFunction
 from .ordered import LuaMap
 from .saving import Saving
-from .values import Contents, LongString, LuaObject, LuaTable, Permanent, Reference
+from .values import (
+    Contents,
+    FunctionReference,
+    LongString,
+    LuaObject,
+    LuaTable,
+    Permanent,
+    Reference,
+)
 from .writer import Committed, Writer
 
 T = TypeVar("T")
@@ -97,7 +105,12 @@ class Session:
     def outer(self, value: Any) -> Any:
         """A value as people hold it: objects instead of references, long strings in full."""
         if isinstance(value, Reference):
-            return self.resolve(value)
+            found = self.resolve(value)
+            if isinstance(found, LuaFunction) != isinstance(value, FunctionReference):
+                raise ObjectError(file=self.store.device.name, id=value.id, what="kind of what is referred to",
+                                  expected="a function" if isinstance(value, FunctionReference) else "no function",
+                                  found=type(found).__name__)
+            return found
         return self.string(value.id) if isinstance(value, LongString) else value
 
     def resolve(self, reference: Reference) -> LuaTable | LuaMap | LuaObject:

@@ -160,7 +160,7 @@ def _metatable(reading: _Reading) -> Reference | Permanent | None:
     if reading.nil():
         return None
     start, value = reading.at, reading.value()
-    if not isinstance(value, Reference | Permanent):
+    if type(value) is not Reference and type(value) is not Permanent:
         _bad(start, "the metatable", "a reference, a permanent or nil", type(value).__name__)
     return value
 

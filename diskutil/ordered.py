@@ -309,6 +309,13 @@ class MapCut(NamedTuple):
     deleted: list[int]
 
 
+def cut_map(pairs: Pairs, take: Callable[[], int]) -> MapCut:
+    """A new map of these pairs, values as payloads hold them; of two with the same key the last."""
+    fresh = LuaMap()
+    fresh._held = {key_order(key): (key, value) for key, value in pairs}
+    return fresh.plan(lambda value: value, take)
+
+
 class _Child(NamedTuple):
     """A subtree: its node, and the first key that may be in it (None for the leftmost)."""
 

@@ -19,17 +19,17 @@ from . import sizes
 from .device import Device, FileDevice
 from .errors import ForeignPartitions
 
-_SIGNATURE_OFFSET = 510
-_ENTRIES_OFFSET = 446
+SIGNATURE_OFFSET = 510
+ENTRIES_OFFSET = 446
 # Boot flag, CHS of the start, type, CHS of the end, first LBA, sectors.
-_MBR_ENTRY = struct.Struct("<B3sB3sII")
-_GPT_PROTECTIVE = 0xEE
+MBR_ENTRY = struct.Struct("<B3sB3sII")
+GPT_PROTECTIVE = 0xEE
 # Signature, revision, header size, header CRC, reserved, own LBA, other LBA, first and last usable LBA, disk GUID,
 # LBA of the entries, their number, their size, their CRC.
-_GPT_HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
-_GPT_SIGNATURE = b"EFI PART"
+GPT_HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
+GPT_SIGNATURE = b"EFI PART"
 # Type GUID, own GUID, first LBA, last LBA, attributes, name (UTF-16).
-_GPT_ENTRY = struct.Struct("<16s16sQQQ72s")
+GPT_ENTRY = struct.Struct("<16s16sQQQ72s")
 _GPT_ENTRIES_MAX = 1024
 _TYPE_BYTES = uuid.UUID(C.GPT_TYPE_GUID).bytes_le
 
@@ -50,7 +50,7 @@ def partitions(device: Device) -> list[Partition]:
     if device.size < C.SECTOR_BYTES:
         return []
     rows = _mbr(device.read(0, C.SECTOR_BYTES))
-    if any(row.type == f"{_GPT_PROTECTIVE:#04x}" for row in rows):
+    if any(row.type == f"{GPT_PROTECTIVE:#04x}" for row in rows):
         return _gpt(device) or rows
     return rows
 
@@ -77,12 +77,12 @@ def describe(rows: list[Partition]) -> str:
 
 
 def _mbr(sector: bytes) -> list[Partition]:
-    if sector[_SIGNATURE_OFFSET:] != b"\x55\xaa":
+    if sector[SIGNATURE_OFFSET:] != b"\x55\xaa":
         return []
     rows = []
     for number in range(4):
-        at = _ENTRIES_OFFSET + number * _MBR_ENTRY.size
-        flag, _, kind, _, first, count = _MBR_ENTRY.unpack_from(sector, at)
+        at = ENTRIES_OFFSET + number * MBR_ENTRY.size
+        flag, _, kind, _, first, count = MBR_ENTRY.unpack_from(sector, at)
         if kind == 0 or count == 0:
             continue
         base, size = first * C.SECTOR_BYTES, count * C.SECTOR_BYTES
@@ -104,10 +104,10 @@ def _gpt(device: Device) -> list[Partition]:
 
 def _gpt_at(device: Device, lba: int) -> list[Partition] | None:
     sector = device.read(lba * C.SECTOR_BYTES, C.SECTOR_BYTES)
-    header = _GPT_HEADER.unpack_from(sector)
+    header = GPT_HEADER.unpack_from(sector)
     signature, _, header_bytes, header_crc = header[:4]
     entries_lba, count, entry_bytes, entries_crc = header[10:]
-    if signature != _GPT_SIGNATURE or not _GPT_HEADER.size <= header_bytes <= C.SECTOR_BYTES:
+    if signature != GPT_SIGNATURE or not GPT_HEADER.size <= header_bytes <= C.SECTOR_BYTES:
         return None
     if zlib.crc32(sector[:16] + bytes(4) + sector[20:header_bytes]) != header_crc:
         return None
@@ -122,7 +122,7 @@ def _gpt_at(device: Device, lba: int) -> list[Partition] | None:
 def _gpt_rows(table: bytes, count: int, entry_bytes: int) -> list[Partition]:
     rows = []
     for number in range(count):
-        kind, _, first, last, _, _ = _GPT_ENTRY.unpack_from(table, number * entry_bytes)
+        kind, _, first, last, _, _ = GPT_ENTRY.unpack_from(table, number * entry_bytes)
         if not any(kind):
             continue
         size = (last - first + 1) * C.SECTOR_BYTES if last >= first else 0

@@ -8,6 +8,7 @@ needed. A damaged log opens, read-only, as of its last good transaction, and `ve
 from __future__ import annotations
 
 import os
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -17,7 +18,14 @@ from khoros.formats import constants as C
 
 from . import codec, entries, partition, replay, superblock
 from .device import Device, FileDevice
-from .errors import CheckpointError, EntryError, KhorosError, NotFound, ObjectError
+from .errors import (
+    CheckpointError,
+    EntryError,
+    FormatError,
+    KhorosError,
+    NotFound,
+    ObjectError,
+)
 from .geometry import Geometry
 from .index import Index
 from .records import Pointer, Record, check_integers
@@ -27,6 +35,7 @@ CHECKPOINT_BYTES = CHECKPOINT.sizeof()
 SNAPSHOT_BYTES = SNAPSHOT.sizeof()
 _WINDOW_BYTES = 1 << 16
 _WINDOWS = 64
+_LIVE_TRIES, _LIVE_PAUSE_SECONDS = 20, 0.02
 
 
 class StoredObject(NamedTuple):
@@ -311,10 +320,30 @@ def open_device(path: str | os.PathLike[str], *, writable: bool = False) -> File
 
 
 def mount(path: str | os.PathLike[str], *, writable: bool = False) -> Store:
-    """Open a store by path. `writable` locks it; nothing is written until a writer starts."""
+    """Open a store by path. `writable` locks it; nothing is written until a writer starts.
+
+    A machine that writes to the image meanwhile can make it look damaged: between two reads it may have gone on, or it is in
+    the middle of what belongs together. So an image that is in use and looks damaged is read again.
+    """
     device = open_device(path, writable=writable)
     try:
+        for _ in range(_LIVE_TRIES):
+            store = _undamaged(device)
+            if store is not None:
+                return store
+            if writable or not device.in_use():
+                break
+            time.sleep(_LIVE_PAUSE_SECONDS)
         return Store(device)
     except BaseException:
         device.close()
         raise
+
+
+def _undamaged(device: Device) -> Store | None:
+    """The store, unless it cannot be mounted or its log looks damaged."""
+    try:
+        store = Store(device)
+    except FormatError:
+        return None
+    return store if store.replayed.damage is None else None

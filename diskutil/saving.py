@@ -14,8 +14,9 @@ from khoros.formats import constants as C
 
 from . import codec, paths, trees
 from .errors import CannotStore
+from .functions import LuaFunction
 from .ordered import LuaMap
-from .values import LongString, LuaObject, LuaTable, Reference
+from .values import FunctionReference, LongString, LuaObject, LuaTable, Reference
 from .writer import Item
 
 if TYPE_CHECKING:
@@ -119,6 +120,9 @@ class Saving:
 
     def _reference(self, value: Any) -> Any:
         """Tables and other objects as references; anything else as it is."""
+        if isinstance(value, LuaFunction):
+            assert value.id is not None
+            return FunctionReference(value.id)
         if isinstance(value, LuaTable | LuaMap | LuaObject):
             return Reference(value.id if value.id is not None else self.fresh[id(value)][1])
         return value

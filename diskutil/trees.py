@@ -57,24 +57,31 @@ class Tree:
     # -- walking ----------------------------------------------------------------------------------------------
 
     def _leaves(self, part: Part) -> Iterable[StoredObject]:
-        """The leaves of a part in order. Nodes above them are noted in `nodes` on the way."""
+        """The leaves of a part in order."""
+        return map(self._read, self._leaf_ids(part))
+
+    def _leaf_ids(self, part: Part) -> Iterable[int]:
+        """The ids of the leaves of a part in order. Nodes above them are noted in `nodes` on the way."""
         pending = [(child, part.levels) for child in reversed(part.children)]
         while pending:
             identity, level = pending.pop()
-            node = self._node(identity)
+            self._meet(identity)
             if level == 1:
-                yield node
+                yield identity
                 continue
+            node = self._read(identity)
             with _Blamed(self._store, node):
                 children = kinds.decode_children(node.payload)
             self.nodes.append(Piece(identity, node.payload, ("above", level - 1, children[0])))
             pending += [(child, level - 1) for child in reversed(children)]
 
-    def _node(self, identity: int) -> StoredObject:
+    def _meet(self, identity: int) -> None:
         if identity in self._seen:
             raise ObjectError(file=self._store.device.name, id=identity,
                               what="it stands twice in a tree")
         self._seen.add(identity)
+
+    def _read(self, identity: int) -> StoredObject:
         return self._store.node(identity, C.KIND_TREE_NODE)
 
     def _string(self, stored: StoredObject, root: StringTree) -> str | bytes:
@@ -86,10 +93,13 @@ class Tree:
             length += len(pieces[-1])
             if length > root.bytes:
                 break
+        self._check_length(stored, root, length)
+        return normal_string(b"".join(pieces))
+
+    def _check_length(self, stored: StoredObject, root: StringTree, length: int) -> None:
         if length != root.bytes:
             raise ObjectError(file=self._store.device.name, id=stored.id, what="bytes of a string",
                               expected=root.bytes, found=length)
-        return normal_string(b"".join(pieces))
 
     def _table(self, stored: StoredObject, root: TableTree) -> Contents:
         array: list[Any] = []
@@ -107,6 +117,31 @@ class Tree:
             self.nodes.append(Piece(leaf.id, leaf.payload, ("map", key_order(more[-1][0]))))
             pairs += more
         return Contents(array, pairs, root.metatable)
+
+
+class TreeCheck(Tree):
+    """A tree as `check` looks at it: of a string only the lengths of its pieces, each read once for all strings."""
+
+    def __init__(self, store: Store, stored: StoredObject, lengths: dict[int, int]) -> None:
+        """`lengths`: of the pieces that were looked at so far. ObjectError with the id of what is bad."""
+        self._lengths = lengths
+        super().__init__(store, stored)
+
+    @property
+    def own_ids(self) -> list[int]:
+        """The ids of the nodes that can be part of no other tree: all but the pieces of a string."""
+        return self.node_ids if self.text is None else [node.id for node in self.nodes]
+
+    def _string(self, stored: StoredObject, root: StringTree) -> str:
+        length = 0
+        for identity in self._leaf_ids(root.part):
+            if identity not in self._lengths:
+                leaf = self._read(identity)
+                with _Blamed(self._store, leaf):
+                    self._lengths[identity] = len(kinds.decode_string_piece(leaf.payload))
+            length += self._lengths[identity]
+        self._check_length(stored, root, length)
+        return ""
 
 
 class _Blamed:

@@ -28,6 +28,12 @@ class Reference(NamedTuple):
     id: int
 
 
+class FunctionReference(Reference):
+    """A function of the store, by id: payloads tell functions from other objects."""
+
+    __slots__ = ()
+
+
 class Permanent(NamedTuple):
     """A value that every Khoros knows by name: a library table, a registered function, a named class."""
 

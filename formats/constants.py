@@ -88,6 +88,7 @@ EXTENSION = [
              " elements, little-endian."),
     Constant("EXT_STRING", 4, "Long string that is an object of its own (KIND_TREE): its id, like"
              " a reference."),
+    Constant("EXT_FUNCTION", 5, "Function (KIND_FUNCTION): its id, like a reference."),
 ]
 
 TREE = [

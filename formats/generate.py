@@ -1,7 +1,8 @@
-"""Writes what is generated from the schemas: `lua/fs/layout.lua` and the tables of `SPEC.md`.
+"""Writes what is generated from the schemas: `lua/fs/layout.lua`, `kernel/codec_format.h` and the
+tables of `SPEC.md`.
 
-`python -m khoros.formats.generate` rewrites both in the clone; `--check` writes nothing and exits 1
-if either differs. The generated files are committed, so that readers and the guest need no Python.
+`python -m khoros.formats.generate` rewrites them in the clone; `--check` writes nothing and exits 1
+if any differs. The generated files are committed, so that readers and the guest need no Python.
 """
 
 from __future__ import annotations
@@ -128,10 +129,32 @@ def specification(text: str) -> str:
     return _MARK.sub(table, text)
 
 
+_HEADER_HEAD = """\
+/* What the value codec in C knows of the format: section 7 of formats/SPEC.md, beside MessagePack.
+ * Generated from formats/ by `python -m khoros.formats.generate`: change the schemas, not this file.
+ */
+#ifndef KHOROS_CODEC_FORMAT_H
+#define KHOROS_CODEC_FORMAT_H
+"""
+# Limits that the codec checks; all other constants of the format are none of C's business.
+_HEADER_LIMITS = ("ID_MASK", "CHUNK_BYTES")
+
+
+def header() -> str:
+    """The text of `kernel/codec_format.h`."""
+    groups = constants.GROUPS
+    rows = [*groups["Extension types of the value codec"], *groups["Packed arrays"]]
+    known = {row.name: row for group in groups.values() for row in group}
+    rows += [known[name] for name in _HEADER_LIMITS]
+    lines = [f"#define {row.name} {_number(row)}" for row in rows]
+    return "\n".join([_HEADER_HEAD, *lines, "\n#endif\n"])
+
+
 def outputs(root: Path) -> dict[Path, str]:
     """Generated file -> its text, for the clone at `root`."""
     spec = root / "formats" / "SPEC.md"
     return {root / "lua" / "fs" / "layout.lua": layout(),
+            root / "kernel" / "codec_format.h": header(),
             spec: specification(spec.read_text(encoding="utf-8"))}
 
 

@@ -16,11 +16,14 @@
 #include "preempt.h"
 #include "process.h"
 
+#define ANYWHERE UINTPTR_MAX
+
 struct block_memory {
     struct object object;
     uint8_t *bytes;             /* NULL: freed */
     size_t pages;               /* 0: not ours to free */
     size_t windows;
+    struct block_pin *pin;      /* of the device that moves its bytes */
 };
 
 struct block {
@@ -34,6 +37,9 @@ static const luaL_Reg block_methods[];
 static void memory_release(struct object *object)
 {
     struct block_memory *memory = (struct block_memory *)object;
+    /* First, and while the pages are still its own. */
+    if (memory->pin)
+        memory->pin->break_off(memory->pin);
     if (memory->bytes && memory->pages > 0)
         page_free(memory->bytes, memory->pages);
     memory->bytes = NULL;
@@ -51,6 +57,8 @@ static const char *window_fixed(struct capability *capability)
     struct block_memory *memory = ((struct block *)capability)->memory;
     if (!memory || !memory->bytes)
         return "it was freed";
+    if (memory->pin)
+        return "a transfer moves its bytes";
     return memory->windows > 1 ? "slices of it are in use" : NULL;
 }
 
@@ -90,6 +98,29 @@ uint8_t *block_whole(lua_State *L, int index, size_t *size_bytes)
     return block->memory->bytes + block->offset;
 }
 
+uint8_t *block_pin(lua_State *L, int index, lua_Integer offset, lua_Integer length,
+                   struct block_pin *pin)
+{
+    struct block *block = block_check(L, index);
+    uint8_t *bytes = range_check(L, block, index, offset, length);
+    luaL_argcheck(L, block->memory->pages > 0, index, "this is no memory of ours");
+    luaL_argcheck(L, !block->memory->pin, index, "a transfer moves its bytes");
+    preempt_disable();
+    pin->memory = block->memory;
+    block->memory->pin = pin;
+    preempt_enable();
+    return bytes;
+}
+
+void block_unpin(struct block_pin *pin)
+{
+    preempt_disable();
+    if (pin->memory)
+        pin->memory->pin = NULL;
+    pin->memory = NULL;
+    preempt_enable();
+}
+
 static void window_attach(struct block *block, struct block_memory *memory, size_t offset,
                           size_t size_bytes)
 {
@@ -102,9 +133,10 @@ static void window_attach(struct block *block, struct block_memory *memory, size
     preempt_enable();
 }
 
-/* New memory for a window; pages == 0: memory that is not ours, at `bytes`. It is zeroed with pre-emption
- * on, since it may be large: nobody can read it before this returns. */
-static bool memory_attach(struct block *block, uint8_t *bytes, size_t size_bytes, size_t pages)
+/* Memory for a window: new, below `limit`, or (pages == 0) what is not ours, at `bytes`. New memory is
+ * zeroed with pre-emption on, since it may be large: nobody can read it before this returns. */
+static bool memory_attach(struct block *block, uint8_t *bytes, size_t size_bytes, size_t pages,
+                          uintptr_t limit)
 {
     preempt_disable();
     struct block_memory *memory =
@@ -112,8 +144,10 @@ static bool memory_attach(struct block *block, uint8_t *bytes, size_t size_bytes
     bool made = memory && object_charge(&memory->object, pages * PAGE_SIZE);
     if (memory)
         object_hold(&memory->object);   /* by its windows */
-    if (made && pages > 0)
-        made = (bytes = page_alloc_raw(pages)) != NULL;
+    if (made && pages > 0) {
+        bytes = limit == ANYWHERE ? page_alloc_raw(pages) : page_alloc_below(pages, limit);
+        made = bytes != NULL;
+    }
     if (made) {
         memory->bytes = bytes;
         memory->pages = pages;
@@ -130,7 +164,19 @@ static bool memory_attach(struct block *block, uint8_t *bytes, size_t size_bytes
 void block_push_physical(lua_State *L, uintptr_t address, size_t size_bytes)
 {
     struct block *block = capability_new(L, &block_kind, sizeof *block);
-    if (!memory_attach(block, (uint8_t *)address, size_bytes, 0))
+    if (!memory_attach(block, (uint8_t *)address, size_bytes, 0, ANYWHERE))
+        luaL_error(L, "not enough memory");
+}
+
+void block_push_below(lua_State *L, lua_Integer size_bytes, uintptr_t limit)
+{
+    size_t pages = PAGES_OF(size_bytes);
+    struct block *block = capability_new(L, &block_kind, sizeof *block);
+    if (memory_attach(block, NULL, (size_t)size_bytes, pages, limit))
+        return;
+    /* Lua does not know how large the blocks are that it has not collected yet. */
+    lua_gc(L, LUA_GCCOLLECT);
+    if (!memory_attach(block, NULL, (size_t)size_bytes, pages, limit))
         luaL_error(L, "not enough memory");
 }
 
@@ -138,14 +184,7 @@ static int l_block_new(lua_State *L)
 {
     lua_Integer size_bytes = luaL_checkinteger(L, 1);
     luaL_argcheck(L, size_bytes > 0 && size_bytes <= PTRDIFF_MAX, 1, "size out of range");
-    size_t pages = PAGES_OF(size_bytes);
-    struct block *block = capability_new(L, &block_kind, sizeof *block);
-    if (memory_attach(block, NULL, (size_t)size_bytes, pages))
-        return 1;
-    /* Lua does not know how large the blocks are that it has not collected yet. */
-    lua_gc(L, LUA_GCCOLLECT);
-    if (!memory_attach(block, NULL, (size_t)size_bytes, pages))
-        luaL_error(L, "not enough memory");
+    block_push_below(L, size_bytes, ANYWHERE);
     return 1;
 }
 

@@ -32,7 +32,7 @@ static uint64_t load64(const uint8_t *bytes)
     return value;
 }
 
-static uint32_t crc_sliced(uint32_t crc, const uint8_t *bytes, size_t length)
+static uint32_t sliced(uint32_t crc, const uint8_t *bytes, size_t length)
 {
     for (; length >= 8; bytes += 8, length -= 8) {
         uint64_t v = load64(bytes) ^ crc;
@@ -45,7 +45,7 @@ static uint32_t crc_sliced(uint32_t crc, const uint8_t *bytes, size_t length)
     return crc;
 }
 
-static uint32_t crc_instruction(uint32_t crc, const uint8_t *bytes, size_t length)
+static uint32_t by_instruction(uint32_t crc, const uint8_t *bytes, size_t length)
 {
     uint64_t wide = crc;
     for (; length >= 8; bytes += 8, length -= 8)
@@ -61,9 +61,9 @@ static crc_function *choose(void)
     uint32_t a = 1, b, c = 0, d;
     __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
     if (c & CPUID_1_ECX_SSE42)
-        return crc_instruction;
+        return by_instruction;
     tables_fill();
-    return crc_sliced;
+    return sliced;
 }
 
 uint32_t crc32c(uint32_t seed, const void *bytes, size_t length)
@@ -72,4 +72,11 @@ uint32_t crc32c(uint32_t seed, const void *bytes, size_t length)
     if (chosen == NULL)
         chosen = choose();
     return ~chosen(~seed, bytes, length);
+}
+
+uint32_t crc32c_sliced(uint32_t seed, const void *bytes, size_t length)
+{
+    if (tables[0][1] == 0)
+        tables_fill();
+    return ~sliced(~seed, bytes, length);
 }

@@ -41,8 +41,10 @@ static void core_push(lua_State *L)
     block_open(L);
     lua_port_open(L);
     lua_irq_open(L);
+    lua_dma_open(L);
     lua_clock_open(L);
     lua_crc32c_open(L);
+    lua_codec_open(L);
     lua_physical_open(L);
     process_open(L);
     lua_pushstring(L, boot.command_line);

@@ -154,14 +154,34 @@ static struct free_run *run_find(size_t pages)
     return NULL;
 }
 
+/* The first run of a list that begins with `pages` pages below the limit. */
+static struct free_run *list_find_below(struct free_run *run, size_t pages, uintptr_t limit)
+{
+    while (run != NULL && (run->pages < pages || (uintptr_t)run + pages * PAGE_SIZE > limit))
+        run = run->next;
+    return run;
+}
+
+/* A walk over all lists: only addresses decide here. */
+static struct free_run *run_find_below(size_t pages, uintptr_t limit)
+{
+    for (unsigned class = class_of(pages).class; class < CLASSES; class++)
+        for (unsigned step = 0; step < STEPS; step++) {
+            struct free_run *run = list_find_below(allocator.lists[class][step], pages, limit);
+            if (run != NULL)
+                return run;
+        }
+    return NULL;
+}
+
 /* --- runs ------------------------------------------------------------------------------------ */
 
-static void *run_take(struct free_run *run, size_t pages)
+static void *run_take(struct free_run *run, size_t pages, bool from_end)
 {
     size_t rest = run->pages - pages;
     uint8_t *first = (uint8_t *)run;
     run_remove(run);
-    if (rest > 0 && pages < SMALL_RUN_PAGES) {
+    if (rest > 0 && from_end) {
         run_insert(run, rest);
         first += rest * PAGE_SIZE;
     } else if (rest > 0) {
@@ -200,7 +220,7 @@ void *page_alloc_raw(size_t pages)
         return NULL;
     preempt_disable();
     struct free_run *run = run_find(pages);
-    void *first = run != NULL ? run_take(run, pages) : NULL;
+    void *first = run != NULL ? run_take(run, pages, pages < SMALL_RUN_PAGES) : NULL;
     preempt_enable();
     return first;
 }
@@ -209,6 +229,21 @@ void *page_alloc(size_t pages)
 {
     preempt_disable();
     void *first = page_alloc_raw(pages);
+    if (first != NULL)
+        memset(first, 0, pages * PAGE_SIZE);
+    preempt_enable();
+    return first;
+}
+
+void *page_alloc_below(size_t pages, uintptr_t limit)
+{
+    if (pages == 0 || pages > allocator.free_pages)
+        return NULL;
+    preempt_disable();
+    struct free_run *run = run_find_below(pages, limit);
+    void *first = NULL;
+    if (run != NULL)
+        first = run_take(run, pages, (uintptr_t)run + run->pages * PAGE_SIZE <= limit);
     if (first != NULL)
         memset(first, 0, pages * PAGE_SIZE);
     preempt_enable();

@@ -26,7 +26,9 @@ local capabilities <const> = require "kernel.capabilities"
 local supervision <const> = require "kernel.services"
 
 local machine <const> = require("kernel.machine").new(core, {
+  bus_master = function() return require "drivers.ata.bus_master" end,
   fwcfg = function() return require "drivers.fwcfg" end,
+  pci = function() return require "drivers.pci" end,
   power = function() return require "drivers.power" end,
   rtc = function() return require "drivers.rtc" end,
 })
@@ -199,7 +201,8 @@ console = services.start{
   grants = {program = program ~= nil, headless = options.headless == "1"},
 }
 disk = services.start{
-  name = "disk", module = "services.disk", rows = capabilities.disk, privileges = {}, grants = {read_only = safe},
+  name = "disk", module = "services.disk", rows = machine.disk_channels(options.dma ~= "0" and not safe), privileges = {},
+  grants = {read_only = safe},
   on_restart = log_new_life,
 }
 describe_disk(DESCRIBE_TRIES)

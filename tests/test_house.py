@@ -260,8 +260,9 @@ def test_the_system_and_the_package_have_one_version():
 
 # Boot, interrupt controller, timer and panic console: the C that knows devices. All others are drivers in Lua.
 KNOW_PORTS = {"boot.S", "trap.c", "timer.c", "console.c", "panic.c"}
-# The instructions themselves, and the binding by which Lua gives the number.
-CARRY_PORTS = {"io.h", "lua_port.c"}
+# The instructions themselves, and the bindings by which Lua gives the number.
+BINDINGS = {"lua_port.c", "lua_dma.c"}
+CARRY_PORTS = {"io.h"} | BINDINGS
 PORT_ACCESS = re.compile(
     r"\bio_(?:in|out)(?:8|16|32)s?\s*\(|\b(?:rep\s+)?(?:ins|outs|in|out)[bwl]\b"
 )
@@ -300,7 +301,7 @@ def device_knowledge(file_name: str, code: str) -> list[str]:
         wrong += [shown for shown, number in numbers if number >= least and is_port(number)]
     if file_name not in KNOW_DEVICE_MEMORY:
         wrong += DEVICE_MEMORY.findall(code)
-    if file_name == "lua_port.c":
+    if file_name in BINDINGS:
         wrong += re.findall(
             r"\bio_(?:in|out)\w+\s*\(\s*\w*\d\w*",
             code.replace("##bits##", "").replace("##bits", ""),
@@ -323,6 +324,7 @@ def test_the_check_for_device_knowledge_finds_it():
     assert device_knowledge("disk.c", '__asm__ volatile("inb %1, %0" : : );')
     assert device_knowledge("block.c", "uint16_t *screen = (void *)0xB8000;")
     assert device_knowledge("lua_port.c", "return io_in8(0x60);")
+    assert device_knowledge("lua_dma.c", "io_out8(0xc040, engine->direction);")
     assert not device_knowledge(
         "lua_port.c", "io_out##bits(port, (type)value); io_in##bits##s(port, bytes, count);"
     )

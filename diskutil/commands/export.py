@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from .. import interchange, paths
 from . import options
 from .opening import open_image
+from .output import write_output
 
 
 @click.command("export")
@@ -32,9 +31,4 @@ def command(image: str, path: str, at: str | None, output: str | None, form: str
         value = opened.at_path(path)
         where = paths.ROOT if path == paths.ROOT else path
         data = interchange.write(value, form, where, indent=None if compact else 2)
-    if output is None:
-        options.print_bytes(data)
-    else:
-        temporary = Path(output).with_name(f".{Path(output).name}.tmp")
-        temporary.write_bytes(data)
-        temporary.replace(output)
+    write_output(output or "-", data)

@@ -10,15 +10,13 @@ from khoros.formats import constants as C
 
 from .. import sizes, superblock
 from ..image import Image
+from ..mapping import segment_states
 from ..reader import Store
-from ..segments import parse as parse_segment
 from ..space import stored_bytes
+from ..structures import SEGMENT_STATES
 from . import options
 from .log import time_text
 from .opening import open_image
-
-_STATES = {C.SEGMENT_FREE: "free", C.SEGMENT_OPEN: "open", C.SEGMENT_FULL: "full",
-           C.SEGMENT_PENDING: "pending", C.SEGMENT_BAD: "bad"}
 
 
 @click.command("info")
@@ -57,20 +55,12 @@ def collect(opened: Image) -> dict[str, Any]:
 
 def segment_counts(store: Store) -> dict[str, int]:
     """How many segments are in each state, replay included."""
-    counts = dict.fromkeys([*_STATES.values(), "total"], 0)
-    opened = {number for number, _ in store.replayed.opened}
-    if store.checkpoint is None:
-        opened.add(store.replayed.position.segment)
-    used = 0
-    for number, fields in store.segments.items():
-        state = _STATES.get(parse_segment(fields).state, "bad")
-        if number in opened:
-            continue
-        counts[state] += 1
-        used += 1
-    counts["open"] += len(opened)
+    counts = dict.fromkeys([*SEGMENT_STATES.values(), "total"], 0)
+    states = segment_states(store)
+    for state, _ in states.values():
+        counts[state if state in counts else "bad"] += 1
     counts["total"] = store.geometry.segment_count
-    counts["free"] += counts["total"] - used - len(opened)
+    counts["free"] = counts["total"] - len(states)
     return counts
 
 

@@ -69,7 +69,7 @@ def machine_options(command: Any) -> Any:
             click.option("--unsafe-libraries", is_flag=True,
                          help="Give the program Lua's complete libraries: debug, binary chunks, string.dump."),
             click.option("--safe", is_flag=True, help="Safe start: nothing runs by itself, the store is read-only."),
-            click.option("--iso", is_flag=True, help="Boot the ISO through GRUB instead of the kernel directly."),
+            click.option("--iso", is_flag=True, help="Boot the ISO through GRUB, whose rows come first, instead of the kernel directly."),
             click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
                          help="With -e or FILE: give up after this long, with status 124."),
             click.option("--dry-run", is_flag=True, help="Print the QEMU command and do nothing."),
@@ -163,6 +163,8 @@ class _Run:
         disks = ", ".join(map(str, machine.disks)) or "no disk"
         say(shlex.join(machine.command()))
         say(f"booting with {disks} ({machine.accelerator}); {HOW_TO_LEAVE}")
+        if not self.options["headless"] and not (sys.stdin and sys.stdin.isatty()):
+            say("the input is no terminal: it goes to the prompt as typed; `khoros run -` runs it as a program")
         return terminal.run(machine, headless=self.options["headless"])
 
     def machine(self) -> Machine:
@@ -186,9 +188,9 @@ class _Run:
         )
 
     def kernel(self, suffix: str = ".elf") -> Path:
-        from khoros.diskutil.launch.process import boot_file
+        from khoros.diskutil import built
 
-        return boot_file(f"khoros{suffix}")
+        return built.find(f"khoros{suffix}")
 
     def _disks(self) -> tuple[Path, ...]:
         from khoros.diskutil.launch import images

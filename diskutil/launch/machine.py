@@ -21,9 +21,9 @@ TERMINAL = "stdio,mux=on,signal=off"
 
 @dataclass(frozen=True)
 class Machine:
-    """What to boot, with what. `com1` and `com2` are what follows `-chardev` up to the id."""
+    """What to boot (None: what is on the first disk), with what. `com1` and `com2` are what follows `-chardev` up to the id."""
 
-    boot: Path
+    boot: Path | None
     disks: tuple[Path, ...] = ()
     memory_bytes: int = 256 << 20
     accelerator: str = "tcg"
@@ -60,6 +60,8 @@ class Machine:
         return [*ports, "-chardev", _with_id(self.com2, "com2"), "-serial", "chardev:com2"]
 
     def _boot(self) -> list[str]:
+        if self.boot is None:
+            return ["-boot", "c"]
         if self.boot.suffix != ".iso":
             return ["-kernel", str(self.boot)]
         # The last place on the secondary channel, so that the disks keep theirs.

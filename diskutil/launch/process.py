@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 
 from khoros.diskutil.launch.errors import LaunchError
 from khoros.diskutil.launch.machine import PANIC_STATUS
@@ -80,13 +79,3 @@ def explain(returncode: int, complaints: str) -> str:
     # The last line is a hint as often as not; the first one is the error. QEMU repeats the option before it.
     said = re.sub(r"^qemu-system-x86_64: ", "", lines[0]) if lines else f"status {returncode}"
     return f"QEMU failed: {said}"
-
-
-def boot_file(name: str) -> Path:
-    """What was built: `khoros.elf` or `khoros.iso`, of the installed package or of the clone."""
-    here = Path(__file__).resolve().parent
-    places = [here / name, here.parents[1] / "build" / name]
-    for place in places:
-        if place.is_file():
-            return place
-    raise LaunchError(f"there is no {name}; ./khoros build makes it")

@@ -14,10 +14,10 @@
 #include "../lua_bindings.h"
 #include "../process_state.h"
 #include "../random.h"
-#include "functions.h"
 #include "hosted.h"
 #include "lauxlib.h"
 #include "lualib.h"
+#include "prototypes.h"
 
 static const luaL_Reg sandboxed[] = {
     {LUA_GNAME, luaopen_base},
@@ -191,8 +191,8 @@ static const luaL_Reg kernel_functions[] = {
     {NULL, NULL},
 };
 
-/* kernel.raw: parts of the debug library and functions.h, for the object store's client and for functions
- * that travel; the runtime hands them to trusted modules only. */
+/* kernel.raw: what saves and loads metatables and functions, and lets functions travel: some of the debug
+ * library, and `prototypes`; the runtime hands it to trusted modules only. */
 static void add_raw(lua_State *L)
 {
     static const char *const names[] = {"getmetatable", "setmetatable", "getinfo", "getupvalue",
@@ -205,20 +205,22 @@ static void add_raw(lua_State *L)
         lua_setfield(L, -3, *name);
     }
     lua_pop(L, 1);
-    functions_open(L);
+    prototypes_open(L);
+    lua_setfield(L, -2, "prototypes");
     lua_setfield(L, -2, "raw");
 }
 
 /* Pushes the table: the functions above, and of the supervisor's bindings those that give no power
- * over the machine: source, modules, clock, random, crc32c, memory. */
+ * over the machine: source, modules, clock, random, crc32c, codec, memory. */
 void libraries_push_kernel(lua_State *L)
 {
     static const char *const powerless[] = {"source", "modules", "clock", "random", "crc32c",
-                                            "memory", NULL};
+                                            "codec", "memory", NULL};
     lua_newtable(L);
     archive_open(L);
     lua_clock_open(L);
     lua_crc32c_open(L);
+    lua_codec_open(L);
     block_open(L);
     luaL_newlib(L, kernel_functions);
     for (const char *const *name = powerless; *name; name++) {

@@ -19,6 +19,7 @@ failure.codes = {
   idnf = "the sector's address was not found",
   abort = "the command was refused",
   fault = "device fault",
+  bus = "the controller could not move the data to or from memory",
   crc = "checksum error on the cable",
   media = "media changed, missing or write-protected",
   reset = "the device was reset after writes that had not been flushed: they may be lost",

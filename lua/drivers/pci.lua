@@ -1,7 +1,7 @@
 -- PCI configuration space: what is plugged in, and where the IDE channels are.
 --
--- Mechanism #1: an address goes to port 0xCF8, its double word appears at 0xCFC. Reads only;
--- nothing is configured, the firmware has done that.
+-- Mechanism #1: an address goes to port 0xCF8, its double word appears at 0xCFC. The firmware has
+-- configured everything but one bit that it leaves to drivers: whether a function may be bus master.
 --
 -- Sources: PCI Local Bus Specification 3.0, section 3.2.2.3.2 (mechanism #1), chapter 6
 -- (configuration header); PCI IDE Controller Specification 1.0, section 2 (native and compatibility
@@ -22,12 +22,18 @@ local ENABLE <const> = 0x80000000   -- bit 31 of CONFIG_ADDRESS
 -- The header of a function; offsets of the double words that are read.
 local HEADER <const> = registers.offsets{
   {"identity",    0x00, "r", "device id 31:16, vendor id 15:0; all ones: nothing here", "PCI 3.0 6.2.1"},
+  {"command",     0x04, "rw", "status 31:16, of which a 1 that is written clears its bit, command 15:0", "PCI 3.0 6.2.2"},
   {"class",       0x08, "r", "class 31:24, subclass 23:16, programming interface 15:8, revision 7:0", "PCI 3.0 6.2.1"},
   {"header_type", 0x0C, "r", "byte 2: bit 7 several functions, bits 6:0 layout",        "PCI 3.0 6.2.1"},
   {"bar_0",       0x10, "r", "first base address register",                             "PCI 3.0 6.2.5"},
   {"buses",       0x18, "r", "bridges: byte 1 is the bus behind it",                    "PCI bridge 1.2 3.2.5"},
   {"interrupt",   0x3C, "r", "byte 0: interrupt line, byte 1: pin",                     "PCI 3.0 6.2.4"},
 }
+
+local COMMAND <const> = registers.masks{
+  {"MASTER", 0x0004, "rw", "the function may access memory by itself", "PCI 3.0 6.2.2, table 6-1"},
+}
+local COMMAND_BITS <const> = 0xFFFF
 
 local LAYOUT_DEVICE <const>, LAYOUT_BRIDGE <const> = 0, 1
 local BARS <const> = {[LAYOUT_DEVICE] = 6, [LAYOUT_BRIDGE] = 2}
@@ -48,6 +54,7 @@ local COMPATIBILITY <const> = {
   {command = 0x170, control = 0x376, irq_line = 15},
 }
 local COMMAND_PORTS <const>, CONTROL_PORTS <const>, BUS_MASTER_PORTS <const> = 8, 1, 8
+local LINES <const>, LINE_TIMER <const>, LINE_CASCADE <const> = 16, 0, 2
 local CONTROL_IN_BAR <const> = 2     -- Device Control is the third of a native control block's four ports
 
 --- Names of classes and of a few well-known devices, for listings.
@@ -129,6 +136,11 @@ local function io_bar(item, index)
   return bar and bar.space == "io" and bar.address ~= 0 and bar.address or nil
 end
 
+-- The interrupt line of a function | nil when it has none that a driver could use (255: unknown, PCI 3.0 6.2.4).
+local function usable_line(line)
+  return line < LINES and line ~= LINE_TIMER and line ~= LINE_CASCADE and line or nil
+end
+
 -- Channel 0 or 1 of an IDE function → description | nil when it is in native mode without
 -- addresses.
 local function ide_channel(item, index)
@@ -138,7 +150,7 @@ local function ide_channel(item, index)
   if native then
     command, control = io_bar(item, index * 2), io_bar(item, index * 2 + 1)
     if not command or not control then return nil end
-    control, irq_line = control + CONTROL_IN_BAR, item.interrupt_line
+    control, irq_line = control + CONTROL_IN_BAR, usable_line(item.interrupt_line)
   end
   local bus_master = item.interface & IDE_MODE.bus_master ~= 0 and io_bar(item, 4)
   return {
@@ -203,6 +215,12 @@ function pci.new(parts)
       end
     end
     return named(channels)
+  end
+
+  --- Lets a function of `functions` access memory. The bits of its status are left as they are.
+  function bus.enable_master(item)
+    ports:out32(PORT.address, ENABLE | item.bus << 16 | item.device << 11 | item.number << 8 | HEADER.command)
+    ports:out32(PORT.data, ports:in32(PORT.data) & COMMAND_BITS | COMMAND.MASTER)
   end
 
   return bus

@@ -3,29 +3,19 @@
 -- Each object is told once, by its shortest path from the root; one that no path leads to any more by its id. A field
 -- that holds a table has changed when it holds another table, not when that table's content has. Integers and
 -- floats, 0.0 and -0.0 are different; any NaN is like any other. The content of a new table is not listed: it is all new.
--- Relies on: fs.committing (what changed), fs.graph, fs.loading, fs.order.
+-- Relies on: fs.committing (what changed), fs.graph, fs.loading, fs.order, fs.sameness.
 
 local committing <const> = require "fs.committing"
 local graph <const> = require "fs.graph"
 local loading <const> = require "fs.loading"
 local order <const> = require "fs.order"
+local same <const> = require "fs.sameness"
 
-local math_type <const> = math.type
 local next <const> = next
 local rawequal <const> = rawequal
 local rawget <const> = rawget
 
 local changes = {}
-
--- Would both be saved alike?
-function changes.same(a, b)
-  local kind <const> = math_type(a)
-  if kind == "float" and math_type(b) == "float" then
-    return a == b and (a ~= 0 or 1 / a == 1 / b) or a ~= a and b ~= b
-  end
-  return rawequal(a, b) and kind == math_type(b)
-end
-local same <const> = changes.same
 
 -- All keys of both tables, in canonical order where they have one; new tables as keys come last.
 local function all_keys(a, b, names)

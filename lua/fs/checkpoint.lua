@@ -1,6 +1,7 @@
--- Checkpoints: the changed pages of the three indexes, a record with their roots, then a superblock that points to it.
+-- Checkpoints: the changed pages of the indexes, a record with their roots, then a superblock that points to it.
 --
---   pages (leaves first) → checkpoint record → commit record → superblock (FLUSH → head → FLUSH → tail → FLUSH) → adopt
+--   moved objects → pages (leaves first) → checkpoint record → commit record → superblock (FLUSH → head → FLUSH → tail → FLUSH)
+--   → adopt
 --
 -- A cut before the superblock's head is durable leaves the superblock before: the log is replayed from there, over this
 -- transaction, whose pages then mean nothing. A cut after it leaves this checkpoint. Memory changes only at the end.
@@ -12,19 +13,19 @@ local entry <const> = require "fs.entry"
 local errors <const> = require "fs.errors"
 local index <const> = require "fs.index"
 local log <const> = require "fs.log"
+local snapshots <const> = require "fs.snapshots"
 local superblock <const> = require "fs.superblock"
 
 local checkpoint <const> = {}
 
-local RECORD <const> = layout.checkpoint
-local SNAPSHOT <const> = layout.snapshot
+local RECORD <const>, SEGMENT <const> = layout.checkpoint, layout.segment_record
 local TREES <const> = {"object", "segment", "transaction"}
 
 --- The record of a store that never had a checkpoint.
 function checkpoint.empty()
   local record <const> = {}
   for name in pairs(RECORD.offsets) do record[name] = 0 end
-  record.next_id, record.snapshots = layout.FIRST_FREE_ID, ""
+  record.next_id, record.snapshots = layout.FIRST_FREE_ID, {}
   return record
 end
 
@@ -33,7 +34,7 @@ local function fault(record, payload, id, shape)
   for name in pairs(RECORD.offsets) do
     if record[name] < 0 then return name .. " is above 2^63-1" end
   end
-  if record.snapshot_count > layout.SNAPSHOTS_MAX or #payload ~= RECORD.size + record.snapshot_count * SNAPSHOT.size then
+  if record.snapshot_count > layout.SNAPSHOTS_MAX or #payload ~= RECORD.size + record.snapshot_count * snapshots.BYTES then
     return "snapshot_count " .. record.snapshot_count
   end
   if record.sequence & layout.ID_MASK ~= id then return "sequence " .. record.sequence end
@@ -47,7 +48,7 @@ local function fault(record, payload, id, shape)
   return nil
 end
 
---- checkpoint.at(reader, pointer) → the record that it points to (with .snapshots, the bytes behind it) | nil, err.
+--- checkpoint.at(reader, pointer) → the record that it points to (with .snapshots, the list behind it) | nil, err.
 function checkpoint.at(reader, pointer)
   local payload <const>, err, id = reader:entry(pointer, nil, layout.KIND_CHECKPOINT)
   if not payload then return nil, err end
@@ -55,7 +56,9 @@ function checkpoint.at(reader, pointer)
   local record <const> = RECORD.unpack(payload)
   local why <const> = fault(record, payload, id, reader.geometry)
   if why then return errors.new("corrupt", "the checkpoint record makes no sense: " .. why) end
-  record.snapshots = payload:sub(RECORD.size + 1)
+  local list <const>, flaw = snapshots.parse(payload:sub(RECORD.size + 1), record.snapshot_count, record.transaction)
+  if not list then return errors.new("corrupt", "the checkpoint record makes no sense: " .. flaw) end
+  record.snapshots = list
   return record
 end
 
@@ -72,9 +75,9 @@ function checkpoint.load(reader, fields)
   return record, pointer
 end
 
---- checkpoint.record_bytes(record) → size of the entry of a checkpoint record with the same snapshots.
-function checkpoint.record_bytes(record)
-  return entry.size(RECORD.size + #record.snapshots)
+--- checkpoint.record_bytes(count) → size of the entry of a checkpoint record with so many snapshots.
+function checkpoint.record_bytes(count)
+  return entry.size(RECORD.size + count * snapshots.BYTES)
 end
 
 --- Counts what changes in the object index, and moves live bytes between segments.
@@ -104,10 +107,89 @@ local function page_accounting(volume)
   return function(old, new) volume.segments:page_moved(segment_of(old), segment_of(new)) end
 end
 
+--- Counts, in a snapshot's own segment table, what moves in its index.
+local function snapshot_accounting(volume, record, totals)
+  local function count(pointer, sign)
+    if pointer == entry.NOTHING then return end
+    local place <const>, _, payload_bytes <const> = entry.parse_pointer(pointer)
+    local segment <const> = volume.geometry.segment_of_place(place)
+    local value <const> = record.segment_tree:find(segment)
+    local row <const> = value and SEGMENT.unpack(value) or {tag = layout.SEGMENT_FULL << layout.ID_BITS, live_bytes = 0, age = 0}
+    row.live_bytes = row.live_bytes + sign * entry.size(payload_bytes)
+    if value == nil or row.live_bytes < 0 or row.live_bytes > 0xFFFFFFFF then
+      totals.fault = totals.fault or ("live bytes of snapshot %s in segment %d"):format(record.name, segment)
+      return
+    end
+    record.segment_tree:set(segment, SEGMENT.pack(row))
+  end
+  return function(old, new)
+    count(new, 1)
+    count(old, -1)
+  end
+end
+
+--- The list of snapshots as it will stand in the record: those that stay, as copies, and room for the one that is taken.
+local function next_snapshots(volume, plan)
+  local list <const> = {}
+  for _, record in ipairs(volume.snapshots) do
+    if record.name ~= plan.drop then
+      local copy <const> = {}
+      for name, value in pairs(record) do copy[name] = value end
+      list[#list + 1] = copy
+    end
+  end
+  if plan.take then
+    list[#list + 1] = {name = plan.take, transaction = volume.log.transaction, time = volume.now()}
+  end
+  return list
+end
+
+--- Writes the pages of snapshots that changed: their own, of which those that are like one that was written already are that one.
+--- Returns true | nil, err.
+local function write_snapshots(volume, list, put, totals)
+  for _, record in ipairs(list) do
+    local tree <const> = record.object_tree
+    if tree and tree.changed_leaves + record.segment_tree.changed_leaves > 0 then
+      local objects <const>, err = tree:write(put, snapshot_accounting(volume, record, totals))
+      if not objects then return nil, err end
+      local segments <const>, problem = record.segment_tree:write(put)
+      if not segments then return nil, problem end
+      record.next_roots = {object = objects, segment = segments}
+      for name, root in pairs(record.next_roots) do
+        entry.fields(name .. "s", root.root, record)
+        record[name .. "_levels"] = root.levels
+      end
+    end
+  end
+  return true
+end
+
+--- The snapshot that this checkpoint takes has its trees.
+local function fill_taken(record, trees, totals)
+  record.object_count, record.object_bytes = totals.count, totals.bytes
+  for _, name in ipairs {"object", "segment"} do
+    entry.fields(name .. "s", trees[name].root, record)
+    record[name .. "_levels"] = trees[name].levels
+  end
+end
+
+--- put(id, kind, page) → pointer, for pages of several trees: one that was written already with the same id is not written twice.
+local function page_writer(transaction)
+  local written <const> = {}
+  return function(id, kind, page)
+    local same <const> = written[page]
+    if same and same.id == id and same.kind == kind then return same.pointer end
+    local pointer <const>, err = transaction:add(id, kind, page)
+    if not pointer then return nil, err end
+    written[page] = {id = id, kind = kind, pointer = pointer}
+    return pointer
+  end
+end
+
 --- Decides what the segment table says, which depends on where its own pages come to stand: they are placed on trial until
 --- nothing changes any more. Each round can only add pages. Returns the placement behind the whole transaction.
-local function settle_segments(volume, transaction)
-  local tree <const>, record_bytes <const> = volume.segment_tree, checkpoint.record_bytes(volume.record)
+local function settle_segments(volume, transaction, snapshot_count)
+  local tree <const>, record_bytes <const> = volume.segment_tree, checkpoint.record_bytes(snapshot_count)
   local commit_bytes <const> = log.commit_entry_bytes("")
   while true do
     local pages <const>, trial <const> = tree:pages_now(), transaction.where:clone()
@@ -127,14 +209,14 @@ local function frame_lba_of(transaction, size)
   return trial.lba
 end
 
-local function record_of(volume, transaction, trees, totals, open_segment)
+local function record_of(volume, transaction, trees, totals, open_segment, list)
   local record <const> = {
     sequence = volume.log.sequence + 1, transaction = volume.log.transaction, time = volume.now(),
-    frame_lba = frame_lba_of(transaction, checkpoint.record_bytes(volume.record)),
+    frame_lba = frame_lba_of(transaction, checkpoint.record_bytes(#list)),
     next_id = volume.next_id, object_count = totals.count, object_bytes = totals.bytes,
-    keep_transactions = volume.record.keep_transactions, oldest_transaction = volume.oldest_transaction,
+    keep_transactions = volume.keep_transactions, oldest_transaction = volume.oldest_transaction,
     incarnation = volume.log.incarnation, open_segment = open_segment,
-    snapshot_count = volume.record.snapshot_count, snapshots = volume.record.snapshots,
+    snapshot_count = #list, snapshots = list,
   }
   for name, tree in pairs(trees) do
     entry.fields(name .. "s", tree.root, record)
@@ -150,33 +232,42 @@ local function busy_segments(volume, transaction)
   return busy
 end
 
---- Writes the pages of all trees; `release` may free segments once it is known what the new object index needs. Returns the
+--- Writes the pages of all trees; plan.release may free segments once it is known what the new object index needs. Returns the
 --- trees' new roots, the segment that the log will stand in | nil, err.
-local function write_trees(volume, transaction, totals, release)
+local function write_trees(volume, transaction, totals, plan, list)
   local trees <const>, visit_page <const> = {}, page_accounting(volume)
   local function put(id, kind, page) return transaction:add(id, kind, page) end
-  local err
-  trees.object, err = volume.objects:write(put, accounting(volume, totals), visit_page)
-  if trees.object and totals.fault then return errors.new("corrupt", "the segment table makes no sense: " .. totals.fault) end
-  if trees.object then trees.transaction, err = volume.transactions:write(put, nil, visit_page) end
+  local put_shared <const> = plan.moves and page_writer(transaction) or put
+  local err, done
+  trees.object, err = volume.objects:write(put_shared, accounting(volume, totals), visit_page)
+  done = trees.object
+  if done then done, err = write_snapshots(volume, list, put_shared, totals) end
+  if done and totals.fault then return errors.new("corrupt", "the segment table makes no sense: " .. totals.fault) end
+  if done then trees.transaction, err = volume.transactions:write(put, nil, visit_page) end
   if not trees.transaction then return nil, err end
-  if release then release(busy_segments(volume, transaction)) end
-  local settled <const>, problem = settle_segments(volume, transaction)
+  if plan.release then plan.release(busy_segments(volume, transaction)) end
+  local settled <const>, problem = settle_segments(volume, transaction, #list)
   if not settled then return nil, problem end
   trees.segment, err = volume.segment_tree:write(put, nil, visit_page)
   if not trees.segment then return nil, err end
+  if plan.take then fill_taken(list[#list], trees, totals) end
   return trees, settled.segment
 end
 
---- Writes pages and record. Returns {trees, record, pointer, transaction} | nil, err. Nothing of it is known to be durable.
-local function write_transaction(volume, release)
-  local transaction <const> = volume.log:begin()
+--- Writes what is moved, pages and record. Returns {trees, record, pointer, transaction} | nil, err. Nothing of it is known to be
+--- durable.
+local function write_transaction(volume, plan)
+  local transaction <const>, list <const> = volume.log:begin(), next_snapshots(volume, plan)
   local totals <const> = {count = volume.record.object_count, bytes = volume.record.object_bytes}
-  local trees <const>, open_segment = write_trees(volume, transaction, totals, release)
+  if plan.moves then
+    local moved <const>, err = plan.moves(transaction)
+    if not moved then return nil, err end
+  end
+  local trees <const>, open_segment = write_trees(volume, transaction, totals, plan, list)
   if not trees then return nil, open_segment end
-  local record <const> = record_of(volume, transaction, trees, totals, open_segment)
+  local record <const> = record_of(volume, transaction, trees, totals, open_segment, list)
   local pointer <const>, err = transaction:add(record.sequence & layout.ID_MASK, layout.KIND_CHECKPOINT,
-    RECORD.pack(record) .. record.snapshots)
+    RECORD.pack(record) .. snapshots.pack(list))
   if not pointer then return nil, err end
   -- No FLUSH yet: the superblock's update begins with one.
   local done <const>, failure = transaction:append_commit {
@@ -200,6 +291,21 @@ local function superblock_changes(volume, written, state)
   })
 end
 
+--- Snapshots as the checkpoint has them.
+local function adopt_snapshots(volume, list)
+  for _, record in ipairs(list) do
+    local roots <const> = record.next_roots
+    if roots then
+      record.object_tree:adopt(roots.object)
+      record.segment_tree:adopt(roots.segment)
+      record.next_roots = nil
+      snapshots.changed(volume)
+    end
+  end
+  if #list ~= #volume.snapshots then snapshots.changed(volume) end
+  volume.snapshots, volume.snapshot_burden = list, nil
+end
+
 --- The checkpoint is durable, and the superblock that points to it.
 local function adopt(volume, written, fields, promoted)
   local segment <const>, sequence <const> = volume.log.segment, volume.log.segment_sequence
@@ -211,20 +317,42 @@ local function adopt(volume, written, fields, promoted)
   volume.objects:adopt(written.trees.object)
   volume.transactions:adopt(written.trees.transaction)
   volume.segment_tree:adopt(written.trees.segment)
-  volume.segments_since, volume.commits_since, volume.growth = 0, 0, 0
+  adopt_snapshots(volume, written.record.snapshots)
+  volume:checkpointed()
+  volume.segments_since, volume.commits_since, volume.growth, volume.held = 0, 0, 0, 0
   volume.log:done()
 end
 
---- checkpoint.write(volume, state [, release]) → true | nil, err. `state` is the superblock's; release(busy segments), if
---- given, marks segments as no longer needed (retention.lua). After an error the log is broken.
-function checkpoint.write(volume, state, release)
+--- After a failure nothing more is written, but what is there must go on being read: where the old pages and pointers say.
+local function give_up(volume, plan, err)
+  if plan.moves then
+    volume.objects:discard()
+    for _, record in ipairs(volume.snapshots) do
+      if record.object_tree then
+        record.object_tree:discard()
+        record.segment_tree:discard()
+      end
+    end
+  end
+  return volume.log:fail(err)
+end
+
+--- checkpoint.write(volume, state [, plan]) → true | nil, err. `state` is the superblock's. plan, every field of it optional:
+---   release(busy segments)   marks segments as no longer needed (retention.lua)
+---   moves(transaction)       writes objects anew and sets their pointers in the trees (cleaner.lua) → true | nil, err. Only when no
+---                            change is held
+---   take = name, drop = name of a snapshot; the name is new, or there
+--- After an error the log is broken.
+function checkpoint.write(volume, state, plan)
+  plan = plan or {}
+  volume:forget_before(volume:oldest())
   local promoted <const> = volume.segments:promote_pending()
-  local written <const>, err = write_transaction(volume, release)
-  if not written then return volume.log:fail(err) end
+  local written <const>, err = write_transaction(volume, plan)
+  if not written then return give_up(volume, plan, err) end
   -- `update` begins with the FLUSH that makes the whole transaction durable before the superblock can point to it.
   local fields <const>, problem = superblock.update(volume.device, volume.crc32c, volume.superblock,
     superblock_changes(volume, written, state))
-  if not fields then return volume.log:fail(problem) end
+  if not fields then return give_up(volume, plan, problem) end
   adopt(volume, written, fields, promoted)
   return true
 end

@@ -1,106 +1,46 @@
--- The cleaner: moves what is live out of segments that hold little, so that they can be reused.
+-- The cleaner: moves what is needed out of segments that hold little, so that they can be reused.
 --
---   choose the segment with the least live bytes → read its frames → what the indexes point to is live →
---   every live entry is verified → one system transaction with the same objects, same ids → FLUSH → new pointers
+--   choose the lightest segments → survey: who needs what in them, all of it verified → a checkpoint that begins with the same
+--   objects, same ids, written anew, and whose pages, the current ones and those of snapshots, point to the new places
 --
--- Nothing is freed here: the next checkpoint finds the segment without anything that is needed and marks it pending. A cut at
--- any instant leaves either the old pointers, with the old segment untouched, or the moved objects, replayed like any other
--- transaction. A record that cannot be read pins its segment: it is never moved, and its segment never reused.
+-- A moved object is found through the pages of its checkpoint only. So a cut at any instant leaves either the old pages, with the
+-- old segment untouched, or the new ones. A segment is freed by the checkpoint that empties it, and reused only after the next
+-- one. A record that cannot be read pins its segment: it is never moved, and its segment never reused.
 --
 -- Relies on a checkpoint having just been written: live bytes are exact, no change is held.
 
 local layout <const> = require "fs.layout"
+local checkpoint <const> = require "fs.checkpoint"
 local entry <const> = require "fs.entry"
-local frame <const> = require "fs.frame"
-local geometry <const> = require "fs.geometry"
+local errors <const> = require "fs.errors"
 local index <const> = require "fs.index"
 local log <const> = require "fs.log"
+local retention <const> = require "fs.retention"
+local snapshots <const> = require "fs.snapshots"
+local survey <const> = require "fs.survey"
 
 local cleaner <const> = {}
 
-local SECTOR_BYTES <const>, UNIT <const> = layout.SECTOR_BYTES, layout.PLACE_UNIT_BYTES
 local FULL <const> = layout.SEGMENT_FULL
-local LEVEL_SHIFT <const> = layout.PAGE_LEVEL_SHIFT
-local LAST_OBJECT_KIND <const> = layout.KIND_MAP_NODE
-
 --- A segment in which more than this share must be written anew is not worth it.
 local WORTH_NUMERATOR <const>, WORTH_DENOMINATOR <const> = 15, 16
 
---- Reads the frames of a segment, as far as they hang together. visit(header, bytes) for each that is whole. Returns whether
---- all that was written there could be read.
-local function each_frame(volume, segment, visit)
-  local shape <const> = volume.geometry
-  local lba, last <const> = shape.segment_lba(segment), shape.segment_lba(segment + 1)
-  while lba < last do
-    local sector <const> = volume.reader:sectors(lba, 1)
-    local header <const> = sector and frame.header(volume.crc32c, sector, 1)
-    if not header or header.epoch ~= volume.superblock.epoch or header.lba ~= lba
-      or header.segment_sequence ~= volume.segments.sequence[segment] then
-      return sector ~= nil
-    end
-    local span <const> = shape.append_span(frame.HEADER_BYTES + header.payload_bytes)
-    if lba + span > last then return false end
-    local bytes <const> = volume.reader:sectors(lba, span)
-    if not bytes or not frame.check_body(volume.crc32c, header, bytes) then return false end
-    visit(header, bytes)
-    lba = lba + span
-  end
-  return true
+--- Bytes that must be written anew before a segment is free, at least: what snapshots need besides the present is known exactly
+--- only after the survey.
+local function weight(volume, needs, segment)
+  local now <const> = volume.segments
+  return math.max(now.live[segment], needs.live[segment] or 0)
+    + math.max(now.pages[segment], needs.pages[segment] or 0) * index.PAGE_ENTRY_BYTES
 end
 
---- The trees by the kind of their pages.
-local function trees_of(volume)
-  return {
-    [layout.KIND_OBJECT_PAGE] = volume.objects,
-    [layout.KIND_SEGMENT_PAGE] = volume.segment_tree,
-    [layout.KIND_TRANSACTION_PAGE] = volume.transactions,
-  }
-end
-
---- Collects what is live in a segment: {objects = {{id, pointer}…}, bytes =, pages = {{tree, level, number}…}} | nil when
---- something in it cannot be read or does not add up.
-local function survey(volume, segment)
-  local found <const> = {objects = {}, bytes = 0, pages = {}, leaves = {}, leaf_count = 0}
-  local trees <const>, sound = trees_of(volume), true
-  local function judge(id, pointer, kind, payload_bytes)
-    if kind <= LAST_OBJECT_KIND then
-      local current <const> = volume.objects:find(id)
-      if current == nil then sound = false end
-      if current ~= pointer then return end
-      found.objects[#found.objects + 1] = {id, pointer}
-      found.bytes = found.bytes + entry.size(payload_bytes)
-      local leaf <const> = id // layout.PAGE_FANOUT
-      if not found.leaves[leaf] then found.leaves[leaf], found.leaf_count = true, found.leaf_count + 1 end
-    elseif trees[kind] then
-      local level <const>, number <const> = id >> LEVEL_SHIFT, id & (1 << LEVEL_SHIFT) - 1
-      local current <const> = trees[kind]:page_pointer(level, number)
-      if current == nil then sound = false end
-      if current == pointer then found.pages[#found.pages + 1] = {trees[kind], level, number} end
-    end
-  end
-  local whole <const> = each_frame(volume, segment, function(header, bytes)
-    local first <const> = header.lba * geometry.PLACES_A_SECTOR
-    local entries_sound <const> = frame.entries(volume.crc32c, header, bytes, function(id, kind, payload_bytes, crc, at)
-      judge(id, entry.pointer(first + (at - 1) // UNIT, kind, payload_bytes, crc), kind, payload_bytes)
-    end)
-    sound = sound and entries_sound
-  end)
-  if not whole or not sound or found.bytes ~= volume.segments.live[segment] then return nil end
-  return found
-end
-
---- Bytes in a segment that have to be written anew before it is free.
-local function weight(volume, segment)
-  return volume.segments.live[segment] + volume.segments.pages[segment] * index.PAGE_ENTRY_BYTES
-end
-
---- Full segments that are worth it, the lightest first, of equal ones the oldest.
-local function candidates(volume)
+--- Full segments that are worth it, the lightest first, of equal ones the oldest: the most is gained for what is written.
+local function candidates(volume, needs)
   local list <const>, weights <const>, table_of_segments <const> = {}, {}, volume.segments
   local worth <const> = volume.geometry.segment_bytes * WORTH_NUMERATOR // WORTH_DENOMINATOR
   for segment = 0, table_of_segments.count - 1 do
-    if table_of_segments.state[segment] == FULL and weight(volume, segment) <= worth then
-      list[#list + 1], weights[segment] = segment, weight(volume, segment)
+    if table_of_segments.state[segment] == FULL then
+      weights[segment] = weight(volume, needs, segment)
+      if weights[segment] <= worth then list[#list + 1] = segment end
     end
   end
   table.sort(list, function(one, other)
@@ -110,81 +50,122 @@ local function candidates(volume)
   return list
 end
 
---- Places the pages of a checkpoint.
+--- Places pages.
 local function put_pages(trial, count)
   for _ = 1, count do
     if not trial:put(index.PAGE_ENTRY_BYTES) then return false end
   end
-  trial:close()
   return true
 end
 
---- Whether the moves fit, and after them the two checkpoints that make the segment free.
-local function fits(volume, found)
-  local trial <const> = volume.log:placement()
-  for _, item in ipairs(found.objects) do
-    local _, _, payload_bytes <const> = entry.parse_pointer(item[2])
-    if not trial:put(entry.size(payload_bytes)) then return false end
+--- At most how many pages the checkpoint writes when the moves of `found` come to those that were made.
+local function pages_after(round, found)
+  local volume <const> = round.volume
+  local function path(tree, number, limit)
+    return tree:path_bound((found.leaves[number] or 0) + #found.pages, limit)
   end
-  if not trial:put(log.commit_entry_bytes("")) then return false end
-  trial:close()
-  local table_pages <const> = volume.segment_tree:pages_bound(4 + #found.pages, volume.geometry.segment_count)
-  local pages <const> = volume.objects:pages_bound(found.leaf_count + #found.pages, volume.next_id)
-    + volume.transactions:pages_bound(1 + #found.pages, volume.log.transaction + 1) + table_pages
-  -- One page more for the checkpoint record and the commit record, each time.
-  return put_pages(trial, pages + 1) and put_pages(trial, table_pages + 1)
+  local rows <const> = 4 + #found.pages + round.victims
+  local total = round.leaf_pages + found.leaf_pages + #found.pages + path(volume.objects, 0, volume.next_id)
+    + volume.transactions:pages_bound(1 + #found.pages, volume.log.transaction + 1)
+    + volume.segment_tree:pages_bound(rows, volume.geometry.segment_count)
+  for position, record in ipairs(volume.snapshots) do
+    local objects <const>, table_of_segments <const> = snapshots.trees(volume, record)
+    if objects.changed_leaves > 0 or found.leaves[position] or #found.pages > 0 then
+      total = total + path(objects, position, volume.next_id)
+        + table_of_segments:pages_bound(rows, volume.geometry.segment_count)
+    end
+  end
+  return total
 end
 
---- Writes the live objects of a segment anew, as one system transaction. Returns true | nil, err.
-local function move(volume, found)
+--- Whether the moves fit, and after them the checkpoint that makes the segment free.
+local function fits(round, trial, found)
+  local volume <const> = round.volume
+  for _, pointer in ipairs(found.pointers) do
+    local _, _, payload_bytes <const> = entry.parse_pointer(pointer)
+    if not trial:put(entry.size(payload_bytes)) then return false end
+  end
+  local record_bytes <const>, commit_bytes <const> = checkpoint.record_bytes(#volume.snapshots), log.commit_entry_bytes("")
+  if not (put_pages(trial, pages_after(round, found)) and trial:put(record_bytes) and trial:put(commit_bytes)) then
+    return false
+  end
+  trial:close()
+  local table_pages <const> = volume.segment_tree:pages_bound(8, volume.geometry.segment_count)
+  return put_pages(trial, table_pages) and trial:put(record_bytes) and trial:put(commit_bytes)
+end
+
+--- The next segment that can be emptied, with its survey; pins those that cannot be read | nil. `trial`: where the log stands.
+local function next_victim(round, trial)
+  local volume <const> = round.volume
+  while round.position < #round.list do
+    round.position = round.position + 1
+    local segment <const> = round.list[round.position]
+    local found <const> = survey.of(volume, round.needs, segment)
+    if found then return fits(round, trial, found) and segment or nil, found end
+    volume.segments:pin(segment)
+  end
+  return nil
+end
+
+--- Writes what is needed in a segment anew and sets the pointers. Returns true | nil, err.
+local function move(round, transaction, found)
+  local volume <const> = round.volume
+  local trees <const> = {[0] = volume.objects}
+  for position, record in ipairs(volume.snapshots) do trees[position] = (snapshots.trees(volume, record)) end
+  for position, id in ipairs(found.ids) do
+    local payload <const>, kind = volume.reader:entry(found.pointers[position], id)
+    if not payload then return nil, kind end
+    local pointer <const>, err = transaction:add(id, kind, payload)
+    if not pointer then return nil, err end
+    for _, number in ipairs(found.holders[position]) do trees[number]:set(id, pointer) end
+  end
   for _, page in ipairs(found.pages) do
     local touched <const>, err = page[1]:touch(page[2], page[3])
     if not touched then return nil, err end
   end
-  if #found.objects == 0 then return true end
-  local segment <const>, sequence <const> = volume.log.segment, volume.log.segment_sequence
-  local transaction <const>, moved <const> = volume.log:begin(), {}
-  for position, item in ipairs(found.objects) do
-    local payload <const>, kind = volume.reader:entry(item[2], item[1])
-    if not payload then return volume.log:fail(kind) end
-    local pointer <const>, err = transaction:add(item[1], kind, payload)
-    if not pointer then return nil, err end
-    moved[position] = pointer
-  end
-  local record <const> = {
-    transaction = volume.log.transaction, time = volume.now(), next_id = volume.next_id,
-    commit_kind = layout.COMMIT_SYSTEM, message = "",
-  }
-  local pointer <const>, err = transaction:commit(record)
-  if not pointer then return nil, err end
-  volume.segments:follow(segment, transaction.where.opened, sequence + 1, volume.log.transaction)
-  volume.segments_since = volume.segments_since + #transaction.where.opened
-  for position, item in ipairs(found.objects) do volume.objects:set(item[1], moved[position]) end
-  volume:committed(record)
-  volume.log:done()
+  round.leaf_pages, round.victims = round.leaf_pages + found.leaf_pages + #found.pages, round.victims + 1
   return true
 end
 
---- cleaner.clean(volume, wanted) → how many segments were emptied (false for none) | nil, err. Empties segments until what
---- they gain adds up to `wanted` whole ones, as far as moving is worth it and fits. The more at once the better: a page of
---- the index is written once for all of them. The caller writes checkpoints before and after.
-function cleaner.clean(volume, wanted)
-  local emptied, gain = 0, 0
-  for _, segment in ipairs(candidates(volume)) do
-    if gain >= wanted * volume.geometry.segment_bytes then break end
-    local found <const> = survey(volume, segment)
-    if not found then
-      volume.segments:pin(segment)
-    elseif not fits(volume, found) then
-      break
-    else
-      local free <const> = volume.geometry.segment_bytes - weight(volume, segment)
-      local moved <const>, err = move(volume, found)
-      if not moved then return nil, err end
-      emptied, gain = emptied + 1, gain + free
-    end
+--- Empties segments until enough is gained. Returns true | nil, err.
+local function move_all(round, transaction, segment, found)
+  local volume <const> = round.volume
+  local segment_bytes <const> = volume.geometry.segment_bytes
+  while segment do
+    local moved <const>, err = move(round, transaction, found)
+    if not moved then return nil, err end
+    round.gain = round.gain + segment_bytes - weight(volume, round.needs, segment)
+    round.needs.live[segment], round.needs.pages[segment] = nil, nil
+    if round.gain >= round.wanted * segment_bytes then break end
+    segment, found = next_victim(round, transaction.where:clone())
   end
-  return emptied > 0 and emptied
+  return true
+end
+
+--- cleaner.clean(volume, wanted, state) → how many segments were emptied (false for none) | nil, err. Empties segments until what they
+--- gain adds up to `wanted` whole ones, as far as moving is worth it and fits, with one checkpoint. The more at once the better:
+--- a page of the index is written once for all of them. No history is left: what was moved is no longer where it says.
+function cleaner.clean(volume, wanted, state)
+  if volume.commits_since > 0 then return errors.new("invalid", "cleaning begins behind a checkpoint") end
+  local needs <const> = snapshots.needs(volume)
+  -- A snapshot whose pages cannot be read forbids to move or free anything, until it is deleted.
+  if not needs then return false end
+  local round <const> = {
+    volume = volume, wanted = wanted, list = candidates(volume, needs), needs = needs, position = 0,
+    leaf_pages = 0, victims = 0, gain = 0,
+  }
+  local segment <const>, found = next_victim(round, volume.log:placement())
+  if not segment then return false end
+  -- Whoever looks at the needs from now on, in the middle of the moves, would not see them; they are counted anew afterwards.
+  snapshots.changed(volume)
+  local done <const>, err = checkpoint.write(volume, state, {
+    moves = function(transaction) return move_all(round, transaction, segment, found) end,
+    release = retention.present(volume, needs),
+  })
+  if not done then return nil, err end
+  snapshots.changed(volume)
+  volume.segments_cleaned = volume.segments_cleaned + round.victims
+  return round.victims
 end
 
 return cleaner

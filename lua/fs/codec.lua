@@ -65,7 +65,7 @@ local function encode_pairs(t, keys, out, count, names, miss)
     if not bytes then
       return nil, key, v, "value"
     end
-    out[count + 1] = value_encoder.value(key, names)
+    out[count + 1] = value_encoder.key(key, names)
     out[count + 2] = bytes
     count = count + 2
   end
@@ -123,7 +123,8 @@ end
 
 -- Encodes the table t, read raw.
 -- names[v]: id (integer) or permanent name (string) of a table, function … v; where it has none, miss(v, key) is asked
--- (may be nil). metatable: the table's metatable or nil.
+-- (may be nil). A string value of more than CHUNK_BYTES has no name: miss(v, key) gives the id of its tree, nil for none.
+-- metatable: the table's metatable or nil.
 -- -> payload | nil, key, value, role: what cannot be saved; role "value", "key" or "metatable".
 function codec.encode(t, names, metatable, miss)
   local n = 0
@@ -246,21 +247,27 @@ local function plain_rank(key)
   return math_type(key) == "integer" and order.INTEGER or order.FLOAT
 end
 
--- Reads a key: -> key, position after it, rank, what it is ordered by | error. n: length of the array part.
+-- Reads a key: -> key, position after it, rank, what it is ordered by | error. n: length of the array part; -1 where every
+-- integer is a key.
 local function decode_key(s, at, n, links)
   local head <const> = string_byte(s, at)
   if head and value_decoder.is_extension(head) then
-    local name, after = value_decoder.name(s, at)
+    local name, after, is_function = value_decoder.name(s, at, true)
     if not after then
       return name
     end
-    local key, err = value_decoder.follow(name, links, at)
+    local key, err
+    if is_function then
+      key = links.callable(name)
+    else
+      key, err = value_decoder.follow(name, links, at)
+    end
     if key == nil then
       return err
     end
     return key, after, math_type(name) and order.REFERENCE or order.PERMANENT, name
   end
-  local key, after = value_decoder.value(s, at, links)
+  local key, after = value_decoder.key(s, at)
   if not after then
     return key
   elseif type(key) == "string" then
@@ -287,6 +294,10 @@ local function in_order(rank, by, last_rank, last_by)
   end
   return last_by < by
 end
+
+-- For the nodes of ordered maps (fs.map_nodes).
+codec.decode_key = decode_key
+codec.in_order = in_order
 
 -- Keys come in the same succession in record after record. A link knows the bytes of a key, the key, and the link that
 -- followed it last; when the payload goes on with those bytes, the key is known to be valid and in order. A chain ends at
@@ -348,7 +359,9 @@ local function decode_map(s, at, n, into, links)
 end
 
 -- Decodes a payload into the empty table `into`, which must have no metatable.
--- links.objects[id] -> table, where nil links.make(id) is called; links.permanents[name] -> value.
+-- links.objects[id] -> table, where nil links.make(id) is called; links.permanents[name] -> value; links.string(id) -> the
+-- long string whose tree has that id, or any string while it is not known (it then decodes again); links.callable(id) -> the
+-- function with that id, likewise.
 -- -> true, metatable or nil | nil, err with code "malformed" or "unknown_permanent", offset, expected, found, message;
 -- `into` then holds some part.
 function codec.decode(payload, into, links)
@@ -366,13 +379,23 @@ function codec.decode(payload, into, links)
   if not value_decoder.is_extension(string_byte(payload, p)) then
     return nil, malformed(p, "the end or a metatable", string_format("the byte %02x", string_byte(payload, p)))
   end
-  local metatable, after = value_decoder.value(payload, p, links)
+  local name, after = value_decoder.name(payload, p)
   if not after then
-    return nil, metatable
+    return nil, name
   elseif after <= #payload then
     return nil, malformed(after, "the end", string_format("%d more bytes", #payload - after + 1))
   end
+  local metatable, problem = value_decoder.follow(name, links, p)
+  if metatable == nil then
+    return nil, problem
+  end
   return true, metatable
 end
+
+-- One value by itself, for payloads of other kinds than tables.
+-- encode_value(v, names, miss, key) -> bytes | nil: it cannot be saved
+-- decode_value(payload, at, links) -> value, position after it | err. Positions count from 1.
+codec.encode_value = value_encoder.value
+codec.decode_value = value_decoder.value
 
 return codec

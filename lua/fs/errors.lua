@@ -23,6 +23,10 @@ errors.codes = {
   -- requests
   absent = "there is no object with this id",
   conflict = "an object changed since the version that the commit expects",
+  missing_reference = "a commit refers to objects that do not exist; `ids` are theirs",
+  exists = "there is one with this name already",
+  not_kept = "the history does not go back so far any more",
+  view_too_old = "what the view needs had to make room",
   invalid = "the request is not well formed",
   limit = "the request asks for more than one call gives",
   too_large = "the object does not fit into a segment",

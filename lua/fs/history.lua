@@ -1,8 +1,11 @@
--- The list of transactions that can still be read, from the transaction table and the commit records it points to.
+-- The list of transactions that can still be read, from the transaction table and the commit records it points to, and what each of
+-- them wrote, from the log.
 
 local layout <const> = require "fs.layout"
 local entry <const> = require "fs.entry"
 local errors <const> = require "fs.errors"
+local past <const> = require "fs.past"
+local views <const> = require "fs.views"
 
 local history <const> = {}
 
@@ -28,11 +31,8 @@ end
 local function pointers(mounted, first, last)
   local found <const>, places <const> = {}, {}
   for number = first, last do
-    local pointer <const>, err = mounted.transactions:find(number)
-    if pointer == nil then return nil, err end
-    if not pointer then
-      return errors.new("corrupt", ("transaction %d is missing from the table"):format(number), {transaction = number})
-    end
+    local pointer <const>, err = past.commit_pointer(mounted, number)
+    if not pointer then return nil, err end
     found[#found + 1], places[#places + 1] = pointer, (entry.parse_pointer(pointer))
   end
   table.sort(places)
@@ -44,7 +44,7 @@ function history.list(mounted, limit)
   if limit ~= nil and (math.type(limit) ~= "integer" or limit < 0) then
     return errors.new("invalid", "log takes a number of transactions")
   end
-  local last <const>, oldest <const> = mounted.log.transaction, mounted.oldest_transaction
+  local last <const>, oldest <const> = mounted.log.transaction, mounted:oldest()
   if oldest == 0 or limit == 0 then return {} end
   local first <const> = math.max(oldest, last - math.min(limit or history.LIST_MAX, history.LIST_MAX) + 1)
   local found <const>, places <const> = pointers(mounted, first, last)
@@ -57,6 +57,42 @@ function history.list(mounted, limit)
     lines[position] = one
   end
   return lines
+end
+
+--- What an entry did to its object, and whether the object was there before.
+local function describe(before, id, pointer)
+  local _, kind <const> = entry.parse_pointer(pointer)
+  local found <const>, err = before(id)
+  if found == nil then return nil, err end
+  return {id = id, kind = kind, existed = found ~= false}
+end
+
+--- history.written(volume, transaction) → list of {id, kind, existed} in the order written | nil, err ("not_kept", "absent").
+function history.written(mounted, transaction)
+  local oldest <const>, last <const> = mounted:oldest(), mounted.log.transaction
+  if math.type(transaction) ~= "integer" or transaction < 1 or transaction > last then
+    return errors.new("absent", ("there is no transaction %s"):format(tostring(transaction)))
+  end
+  if oldest == 0 or transaction < oldest then
+    return errors.new("not_kept", ("transaction %d is no longer kept"):format(transaction), {transaction = transaction})
+  end
+  local pointer <const>, err = past.commit_pointer(mounted, transaction)
+  if not pointer then return nil, err end
+  local previous <const> = transaction > oldest and past.commit_pointer(mounted, transaction - 1) or nil
+  local entries <const>, problem = past.entries(mounted, transaction, pointer, previous)
+  if not entries then return nil, problem end
+  local view <const>, failure = views.open(mounted, {before = transaction})
+  if not view then return nil, failure end
+  local before <const>, why = views.reader(mounted, view.view)
+  if not before then return nil, why end
+  local list <const> = {}
+  for at = 1, #entries, 2 do
+    local one <const>, fault = describe(before, entries[at], entries[at + 1])
+    if not one then return nil, fault end
+    list[#list + 1] = one
+  end
+  views.close(mounted, view.view)
+  return list
 end
 
 return history

@@ -4,8 +4,11 @@
 -- objects    id -> table, loaded or stub                      weak values: a stub nobody holds is made anew when needed
 -- loaded     id -> table                                      strong: what is loaded may have been changed by hand at any
 --                                                             time, and no collection may lose that (see below)
--- payloads   id -> the payload that the table was filled from
+-- payloads   id -> its base, what the table was filled from: the payload, or what the handler of its kind made of the record
 -- versions   id -> the store's version of it
+-- marks      2 * id, 2 * id + 1 -> the halves of that payload's fingerprint, false while it was not taken; nil where the
+--                                                             session's codec takes none
+-- held       table -> text -> entry: the long strings of its base (fs.long_strings), where it has any; weak keys
 -- max_id     the largest id that was met
 --
 -- Why loaded tables are held: a table can be changed and then be reachable only through objects that are not loaded
@@ -22,12 +25,14 @@ local identity = {}
 local WEAK_KEYS <const>, WEAK_VALUES <const> = { __mode = "k" }, { __mode = "v" }
 
 -- -> identity map. It also carries `links`, what codec.decode follows names with. load: the stubs' load function.
-function identity.new(load)
+-- marked: are fingerprints taken?
+function identity.new(load, marked)
   local names = setmetatable({}, WEAK_KEYS)
   local map = {
     names = names,
     objects = setmetatable({}, WEAK_VALUES),
-    loaded = {}, payloads = {}, versions = {},
+    loaded = {}, payloads = {}, versions = {}, held = setmetatable({}, WEAK_KEYS),
+    marks = marked and {} or nil,
     loaded_count = 0,
     max_id = 0,
     permanents = permanents.new(names),
@@ -62,14 +67,23 @@ function identity.id_of(map, t)
   return math.type(name) and name or nil
 end
 
--- t is now what `payload` says, as of `version`.
-function identity.set_loaded(map, id, t, payload, version)
+local function set_marks(map, id, mark)
+  local marks <const> = map.marks
+  if marks then
+    marks[2 * id], marks[2 * id + 1] = mark, mark
+  end
+end
+
+-- t is now what the base `payload` says, as of `version`. held: the long strings in it, or nil.
+function identity.set_loaded(map, id, t, payload, version, held)
   if not map.loaded[id] then
     map.loaded_count = map.loaded_count + 1
   end
   map.loaded[id] = t
   map.payloads[id] = payload
   map.versions[id] = version
+  map.held[t] = held
+  set_marks(map, id, false)
 end
 
 function identity.set_unloaded(map, id)
@@ -79,6 +93,7 @@ function identity.set_unloaded(map, id)
   map.loaded[id] = nil
   map.payloads[id] = nil
   map.versions[id] = nil
+  set_marks(map, id, nil)
 end
 
 -- The table t, new or a stub, is object `id`.

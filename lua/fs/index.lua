@@ -30,13 +30,14 @@ index.PAGE_ENTRY_BYTES = entry.size(PAGE_BYTES)
 local methods <const> = {}
 methods.__index = methods
 
---- index.new{kind=, reader=, cache=, root=pointer, levels=} → tree. `kind` is the kind of its pages; `cache` holds pages
---- and is this tree's own.
+--- index.new{kind=, reader=, root=pointer, levels=, cache= | shared=} → tree. `kind` is the kind of its pages. `cache` holds
+--- pages by their ids and is this tree's own: the quickest. `shared` holds {id=, page=} by the pointer to it: for trees that
+--- have most of their pages in common.
 function index.new(options)
   return setmetatable({
-    kind = options.kind, reader = options.reader, cache = options.cache,
-    root = options.root, levels = options.levels,
-    changes = {}, changed_leaves = 0, changed_slots = 0,
+    kind = options.kind, reader = options.reader, cache = options.cache, shared = options.shared,
+    root = options.root, levels = options.levels, floor = 0,
+    changes = {}, changed_leaves = 0,
   }, methods)
 end
 
@@ -55,22 +56,34 @@ local function load_page(self, pointer, id)
   return payload
 end
 
+--- The page that `pointer` points to, by way of a cache that other trees use, too: what they believed of a page they believed
+--- of the one with their id, so a page in the wrong place is refused all the same.
+local function shared_page(self, pointer, id)
+  local known <const> = self.shared.get(pointer)
+  if known and known.id == id then return known.page end
+  local page <const>, err = load_page(self, pointer, id)
+  if page then self.shared.put(pointer, {id = id, page = page}) end
+  return page, err
+end
+
 --- tree:page(level, number) → 4096 bytes as of the last checkpoint | nil, err. A page that is not stored is all zeros.
 function methods:page(level, number)
   if level >= self.levels then return EMPTY_PAGE end
   local id <const> = page_id(level, number)
-  local cached <const> = self.cache.get(id)
+  local cached <const> = self.cache and self.cache.get(id)
   if cached then return cached end
   local pointer <const>, problem = self:page_pointer(level, number)
   if not pointer then return nil, problem end
-  local page, err = EMPTY_PAGE, nil
-  if pointer ~= NOTHING then page, err = load_page(self, pointer, id) end
+  if pointer == NOTHING then return EMPTY_PAGE end
+  if self.shared then return shared_page(self, pointer, id) end
+  local page <const>, err = load_page(self, pointer, id)
   if page then self.cache.put(id, page) end
   return page, err
 end
 
 --- tree:find(key) → 16 bytes | false when there is none | nil, err.
 function methods:find(key)
+  if key < self.floor then return false end
   local leaf <const>, slot <const> = key >> SLOT_BITS, key & SLOT_MASK
   local changed <const> = self.changes[leaf]
   if changed then
@@ -98,8 +111,27 @@ function methods:set(key, value)
     self.changes[leaf] = changed
     self.changed_leaves = self.changed_leaves + 1
   end
-  if changed[slot] == nil then self.changed_slots = self.changed_slots + 1 end
   changed[slot] = value
+end
+
+--- tree:remove_before(key): every key below is removed, without a look at them one by one.
+function methods:remove_before(key)
+  if key <= self.floor then return end
+  self.floor = key
+  -- The leaf at the border is written anew, and with it the path above it, from which everything before is cut off.
+  local border <const>, kept <const> = key >> SLOT_BITS, {}
+  for leaf, slots in pairs(self.changes) do
+    if leaf >= border then kept[leaf] = slots end
+  end
+  kept[border] = kept[border] or {}
+  for slot = 1, key & SLOT_MASK do kept[border][slot] = nil end
+  self.changes, self.changed_leaves = kept, 0
+  for _ in pairs(kept) do self.changed_leaves = self.changed_leaves + 1 end
+end
+
+--- tree:discard() forgets the held changes.
+function methods:discard()
+  self.changes, self.changed_leaves, self.floor = {}, 0, 0
 end
 
 --- Levels that a tree with that largest key has.
@@ -136,6 +168,12 @@ function methods:pages_bound(more_leaves, key_limit)
   return total + (levels - self.levels)
 end
 
+--- tree:path_bound(more_leaves, key_limit) → at most how many of these pages stand above the leaves.
+function methods:path_bound(more_leaves, key_limit)
+  local total <const> = self:pages_bound(more_leaves, key_limit)
+  return total - math.min(total, self.changed_leaves + more_leaves, (math.max(key_limit - 1, 0) >> SLOT_BITS) + 1)
+end
+
 local function sorted_keys(map)
   local keys <const> = {}
   for key in pairs(map) do keys[#keys + 1] = key end
@@ -158,12 +196,57 @@ local function splice(page, slots, visit)
   return table.concat(pieces)
 end
 
+--- Iterates over slot (from 0), value of a page's used slots; runs of unused ones cost next to nothing.
+local function used_slots(page)
+  local at = 1
+  return function()
+    local byte <const> = at <= PAGE_BYTES and page:find("[^\0]", at)
+    if not byte then return nil end
+    local slot <const> = (byte - 1) // SLOT_BYTES
+    at = (slot + 1) * SLOT_BYTES + 1
+    return slot, string_sub(page, at - SLOT_BYTES, at - 1)
+  end
+end
+
+--- Visits every page below (level, number), and that page itself, whose pointer is given. Returns true | nil, err.
+local function walk_pages(self, level, number, pointer, visit)
+  visit(pointer)
+  if level == 0 then return true end
+  local page <const>, err = self:page(level, number)
+  if not page then return nil, err end
+  for slot, below in used_slots(page) do
+    if level == 1 then
+      visit(below)
+    else
+      local done <const>, problem = walk_pages(self, level - 1, number << SLOT_BITS | slot, below, visit)
+      if not done then return nil, problem end
+    end
+  end
+  return true
+end
+
+--- Cuts off what lies before the floor in the page at its border. Returns the page | nil, err.
+local function cut(self, level, number, page, visit_page)
+  local slots <const> = self.floor >> (SLOT_BITS * level) & SLOT_MASK
+  if slots == 0 then return page end
+  if level > 0 and visit_page then
+    for slot, pointer in used_slots(string_sub(page, 1, slots * SLOT_BYTES)) do
+      local done <const>, err = walk_pages(self, level - 1, number << SLOT_BITS | slot, pointer,
+        function(gone) visit_page(gone, NOTHING) end)
+      if not done then return nil, err end
+    end
+  end
+  return NOTHING:rep(slots) .. string_sub(page, slots * SLOT_BYTES + 1)
+end
+
 --- Writes the changed pages of one level through `put`; `visit` sees the slots that change in them. Returns parent number →
 --- slot → pointer | nil, err.
-local function write_level(self, level, changes, put, visit)
-  local above <const> = {}
+local function write_level(self, level, changes, put, visit, visit_page)
+  local above <const>, border <const> = {}, self.floor >> (SLOT_BITS * (level + 1))
   for _, number in ipairs(sorted_keys(changes)) do
-    local old <const>, err = self:page(level, number)
+    if number < border then goto gone end
+    local old, err = self:page(level, number)
+    if old and number == border and self.floor > 0 then old, err = cut(self, level, number, old, visit_page) end
     if not old then return nil, err end
     local page <const> = splice(old, changes[number], visit)
     local pointer = false
@@ -175,8 +258,26 @@ local function write_level(self, level, changes, put, visit)
     local parent <const> = number >> SLOT_BITS
     above[parent] = above[parent] or {}
     above[parent][(number & SLOT_MASK) + 1] = pointer
+    ::gone::
   end
   return above
+end
+
+--- Every key of the tree as it is stored lies before the floor: its pages go, the root's own pointer aside. Returns true | nil, err.
+local function let_go(self, visit_page)
+  if self.levels == 0 or not visit_page then return true end
+  return walk_pages(self, self.levels - 1, 0, self.root, function(gone)
+    if gone ~= self.root then visit_page(gone, NOTHING) end
+  end)
+end
+
+--- Hangs the old root into slot 0 of the first new level of a tree that grows, unless the old root itself changed or goes.
+--- Returns true | nil, err.
+local function hang(self, changes, visit_page)
+  if self.floor >> (SLOT_BITS * self.levels) > 0 then return let_go(self, visit_page) end
+  changes[0] = changes[0] or {}
+  if changes[0][1] == nil then changes[0][1] = self.root end
+  return true
 end
 
 --- tree:write(put [, visit [, visit_page]]) → {root=, levels=, written={page ids}} | nil, err. Makes the pages of a
@@ -186,21 +287,21 @@ end
 function methods:write(put, visit, visit_page)
   local next_root <const> = {root = self.root, levels = self.levels, written = {}}
   if self.changed_leaves == 0 then return next_root end
-  local levels <const> = levels_after(self)
-  -- Without a level there is nothing to remove from, and nothing was added.
-  if levels == 0 then return next_root end
-  local changes = self.changes
-  for level = 0, levels - 1 do
-    -- A tree that grows hangs its old root into slot 0 of the first new level, unless the old root itself changed.
-    if level == self.levels and level > 0 then
-      changes[0] = changes[0] or {}
-      if changes[0][1] == nil then changes[0][1] = self.root end
-    end
-    for number in pairs(changes) do next_root.written[#next_root.written + 1] = page_id(level, number) end
-    local above <const>, err = write_level(self, level, changes, put, level == 0 and visit or level > 0 and visit_page)
-    if not above then return nil, err end
-    changes = above
+  local levels = levels_after(self)
+  local done, err, changes = true, nil, self.changes
+  if self.floor >> (SLOT_BITS * levels) > 0 then
+    -- Nothing is added, or the tree would grow so far.
+    done, err = let_go(self, visit_page)
+    levels, changes = 0, {}
   end
+  for level = 0, levels - 1 do
+    if level == self.levels and level > 0 then done, err = hang(self, changes, visit_page) end
+    if not done then return nil, err end
+    for number in pairs(changes) do next_root.written[#next_root.written + 1] = page_id(level, number) end
+    changes, err = write_level(self, level, changes, put, level == 0 and visit or level > 0 and visit_page, visit_page)
+    if not changes then return nil, err end
+  end
+  if not done then return nil, err end
   next_root.root = changes[0] and changes[0][1] or NOTHING
   next_root.levels = next_root.root == NOTHING and 0 or levels
   if visit_page then visit_page(self.root, next_root.root) end
@@ -226,9 +327,12 @@ end
 
 --- tree:adopt(next_root): the checkpoint that `write` was for is durable; the held changes are in its pages.
 function methods:adopt(next_root)
-  for _, id in ipairs(next_root.written) do self.cache.drop(id) end
+  if self.floor > 0 and self.cache then self.cache.clear() end -- pages that went without being written
+  for _, id in ipairs(next_root.written) do
+    if self.cache then self.cache.drop(id) end
+  end
   self.root, self.levels = next_root.root, next_root.levels
-  self.changes, self.changed_leaves, self.changed_slots = {}, 0, 0
+  self:discard()
 end
 
 --- Number of some leaf below a stored page | nil, err.
@@ -264,36 +368,57 @@ function methods:page_pointer(level, number)
   return string_sub(parent, at + 1, at + SLOT_BYTES)
 end
 
---- Iterates over slot (from 0), value of a page's used slots; runs of unused ones cost next to nothing.
-local function used_slots(page)
-  local at = 1
-  return function()
-    local byte <const> = at <= PAGE_BYTES and page:find("[^\0]", at)
-    if not byte then return nil end
-    local slot <const> = (byte - 1) // SLOT_BYTES
-    at = (slot + 1) * SLOT_BYTES + 1
-    return slot, string_sub(page, at - SLOT_BYTES, at - 1)
-  end
-end
-
 --- tree:each_page(visit) calls visit(pointer) for every page as of the last checkpoint, without reading leaves; true | nil, err.
 function methods:each_page(visit)
-  local function walk(level, number)
+  if self.levels == 0 then return true end
+  return walk_pages(self, self.levels - 1, 0, self.root, visit)
+end
+
+--- tree:each_other_page(like, visit): as each_page, but passes over the pages that the tree `like` has, too, in the same place.
+function methods:each_other_page(like, visit)
+  local function walk(level, number, pointer)
+    visit(pointer)
+    if level == 0 then return true end
     local page <const>, err = self:page(level, number)
-    if not page then return nil, err end
-    for slot, pointer in used_slots(page) do
-      visit(pointer)
-      local done, problem = true, nil
-      if level > 1 then done, problem = walk(level - 1, number << SLOT_BITS | slot) end
-      if not done then return nil, problem end
+    local other <const>, problem = like:page(level, number)
+    if not page or not other then return nil, err or problem end
+    for slot, below in used_slots(page) do
+      if string_sub(other, slot * SLOT_BYTES + 1, (slot + 1) * SLOT_BYTES) ~= below then
+        local done <const>, why = walk(level - 1, number << SLOT_BITS | slot, below)
+        if not done then return nil, why end
+      end
     end
     return true
   end
-  if self.levels == 0 then return true end
-  visit(self.root)
-  if self.levels == 1 then return true end
-  return walk(self.levels - 1, 0)
+  if self.levels ~= like.levels then return self:each_page(visit) end
+  if self.levels == 0 or self.root == like.root then return true end
+  return walk(self.levels - 1, 0, self.root)
 end
+
+--- tree:next_leaf(number) → number of the first stored leaf from `number` on, its page | false | nil, err.
+function methods:next_leaf(number)
+  local function search(level, at)
+    if level == 0 then return at end
+    local page <const>, err = self:page(level, at)
+    if not page then return nil, err end
+    local first <const> = number >> (SLOT_BITS * (level - 1))
+    for slot in used_slots(page) do
+      local below <const> = at << SLOT_BITS | slot
+      local found, problem = false, nil
+      if below >= first then found, problem = search(level - 1, below) end
+      if found ~= false then return found, problem end
+    end
+    return false
+  end
+  if self.levels == 0 or number >> (SLOT_BITS * (self.levels - 1)) > 0 then return false end
+  local leaf <const>, err = search(self.levels - 1, 0)
+  if not leaf then return leaf, err end
+  local page <const>, problem = self:page(0, leaf)
+  return page and leaf, page or problem
+end
+
+--- index.each_slot(page) iterates over slot (from 0), value of the used slots of a leaf.
+index.each_slot = used_slots
 
 --- tree:each(visit) calls visit(key, value) for every used slot as of the last checkpoint, ascending; true | nil, err.
 function methods:each(visit)

@@ -2,6 +2,8 @@
 
 local layout <const> = require "fs.layout"
 local entry <const> = require "fs.entry"
+local retention <const> = require "fs.retention"
+local snapshots <const> = require "fs.snapshots"
 
 local information <const> = {}
 
@@ -28,12 +30,24 @@ local function totals(mounted)
   return count, bytes
 end
 
+--- What is kept besides the present: bytes of segments that only history keeps, bytes of objects that only snapshots keep | nil, err.
+local function held(mounted)
+  local prepared <const>, err = retention.prepare(mounted)
+  if not prepared then return nil, err end
+  local by_history <const>, problem = retention.held(mounted)
+  if not by_history then return nil, problem end
+  local _, by_snapshots = snapshots.burden(mounted)
+  return by_history, by_snapshots and by_snapshots + mounted.held
+end
+
 --- information.collect(volume, status, reason) → table | nil, err. Bytes unless the name says otherwise.
 function information.collect(mounted, status, reason)
   local loaded, err = mounted:load_segments()
   if not loaded then return nil, err end
   local objects <const>, object_bytes = totals(mounted)
   if not objects then return nil, object_bytes end
+  local history_bytes <const>, snapshot_bytes = held(mounted)
+  if not history_bytes then return nil, snapshot_bytes end
   local shape <const>, fields <const> = mounted.geometry, mounted.superblock
   return {
     status = status, reason = reason, verdict = mounted.verdict, replayed_transactions = mounted.replayed,
@@ -44,8 +58,12 @@ function information.collect(mounted, status, reason)
     segment_bytes = shape.segment_bytes, segments = shape.segment_count, free_segments = mounted.segments.free,
     free_bytes = mounted.segments.free * shape.segment_bytes + mounted.log:placement():rest_bytes(),
     objects = objects, live_bytes = object_bytes, next_id = mounted.next_id,
-    transactions = mounted.log.transaction, oldest_transaction = mounted.oldest_transaction,
+    transactions = mounted.log.transaction, oldest_transaction = mounted:oldest(),
+    keep_transactions = mounted.keep_transactions, snapshots = #mounted.snapshots,
+    history_bytes = history_bytes, snapshot_bytes = snapshot_bytes,
     bytes_written = mounted.log.bytes_written, payload_bytes_written = mounted.payload_bytes,
+    write_amplification = mounted.payload_bytes > 0 and mounted.log.bytes_written / mounted.payload_bytes or nil,
+    segments_cleaned = mounted.segments_cleaned,
     segments_since_checkpoint = mounted.segments_since, commits_since_checkpoint = mounted.commits_since,
   }
 end

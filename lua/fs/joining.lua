@@ -2,8 +2,9 @@
 --
 --   group = new() → meets(group, request)? → add(group, member) … → together(members) → results(members, …)
 --
--- A member is {place =, request =, growth =}: an examined request and where it stood in the list. Members of a group have no
--- object in common, so that their entries stand side by side, and what one of them expected is true for all.
+-- A member is {place =, request =, growth =, held =, referred =}: an examined request and where it stood in the list. Members of a
+-- group have no object in common, and none deletes what another refers to, so that their entries stand side by side, and what
+-- one of them expected is true for all.
 -- Promise: every client is told of its own objects and bytes, and all of them the same transaction.
 
 local layout <const> = require "fs.layout"
@@ -12,7 +13,7 @@ local joining <const> = {}
 
 --- An empty group.
 function joining.new()
-  return {members = {}, ids = {}}
+  return {members = {}, ids = {}, deleted = {}, referred = {}}
 end
 
 local function each_id(request, visit)
@@ -29,10 +30,25 @@ function joining.meets(group, request)
   return met
 end
 
+--- Whether an examined request refers to what the group deletes, or the other way round.
+function joining.clashes(group, member)
+  for _, id in ipairs(member.referred) do
+    if group.deleted[id] then return true end
+  end
+  for _, item in ipairs(member.request.entries) do
+    if item.kind == layout.KIND_DELETE and group.referred[item.id] then return true end
+  end
+  return false
+end
+
 --- Takes an examined request into the group.
 function joining.add(group, member)
   group.members[#group.members + 1] = member
-  each_id(member.request, function(id) group.ids[id] = true end)
+  for _, item in ipairs(member.request.entries) do
+    group.ids[item.id] = true
+    if item.kind == layout.KIND_DELETE then group.deleted[item.id] = true end
+  end
+  for _, id in ipairs(member.referred) do group.referred[id] = true end
 end
 
 --- Cuts text to at most `most` bytes, between characters.
@@ -54,14 +70,20 @@ local function message_of(members)
   return shortened(table.concat(texts, "; "), layout.MESSAGE_BYTES_MAX)
 end
 
---- joining.together(members) → all entries, one message, how many bytes they make the store grow.
+local function append(list, more)
+  table.move(more, 1, #more, #list + 1, list)
+end
+
+--- joining.together(members) → {entries, message, growth, held, referred}: all of them as one.
 function joining.together(members)
-  local entries <const>, growth = {}, 0
+  local joined <const> = {entries = {}, message = message_of(members), growth = 0, held = 0, referred = {deleted = {}}}
   for _, member in ipairs(members) do
-    table.move(member.request.entries, 1, #member.request.entries, #entries + 1, entries)
-    growth = growth + member.growth
+    append(joined.entries, member.request.entries)
+    append(joined.referred, member.referred)
+    append(joined.referred.deleted, member.referred.deleted)
+    joined.growth, joined.held = joined.growth + member.growth, joined.held + member.held
   end
-  return entries, message_of(members), growth
+  return joined
 end
 
 local function payload_bytes(entries)

@@ -67,6 +67,7 @@ layout.EXT_REFERENCE = 1
 layout.EXT_PERMANENT = 2
 layout.EXT_PACKED = 3
 layout.EXT_STRING = 4
+layout.EXT_FUNCTION = 5
 
 -- Packed arrays
 layout.PACKED_I8 = 1

@@ -4,21 +4,28 @@
 --
 -- Promises: a table is either filled wholly, metatable included, or is still a stub; one bad object does not keep its
 -- neighbours from being read; messages name the object, by path where there is one, and its id.
--- Relies on: fs.identity, fs.read_ahead, fs.stubs, a codec.
+-- Relies on: fs.identity, fs.kinds, fs.long_strings, fs.read_ahead, fs.stubs, a codec.
 
 local identity <const> = require "fs.identity"
-local layout <const> = require "fs.layout"
+local kinds <const> = require "fs.kinds"
+local long_strings <const> = require "fs.long_strings"
 local raw_tables <const> = require "fs.raw_tables"
 local read_ahead <const> = require "fs.read_ahead"
 local stubs <const> = require "fs.stubs"
 
 local next <const> = next
+local pcall <const> = pcall
 
 local loading = {}
 
 -- store, codec, map: what it works on. metatables: see raw_tables.access.
 function loading.new(store, codec, map, metatables)
-  return { codec = codec, map = map, metatables = metatables, ahead = read_ahead.new(store, map) }
+  local strings = long_strings.new(store.read)
+  map.links.string = function(id) return long_strings.of(strings, id) end
+  return {
+    store = store, codec = codec, map = map, metatables = metatables, strings = strings,
+    ahead = read_ahead.new(store, map),
+  }
 end
 
 -- What was read ahead may be out of date: drops it.
@@ -26,34 +33,68 @@ function loading.drop_read_ahead(self)
   read_ahead.drop(self.ahead)
 end
 
--- Fills the empty table t, without a metatable, from a payload. -> true, metatable or nil | nil, err; t is empty then.
-function loading.fill(self, t, payload)
-  local ok, metatable = self.codec.decode(payload, t, self.map.links)
+-- One try of fill. -> true, metatable or nil, held or nil | nil, err | false: more was read, try again
+local function try_fill(self, t, base)
+  long_strings.begin(self.strings)
+  local ok, metatable = kinds.of(base).fill(self, t, base)
+  local held <const>, wanted <const> = long_strings.finish(self.strings)
   if ok and metatable ~= nil and type(metatable) ~= "table" then
     ok, metatable = nil, { code = "malformed", message = "its metatable is a " .. type(metatable) }
   end
+  if ok and not wanted then
+    return true, metatable, held
+  end
+  raw_tables.clear(t)
   if not ok then
-    raw_tables.clear(t)
     return nil, metatable
   end
-  return true, metatable
+  local fetched <const>, err = long_strings.fetch(self.strings, wanted)
+  if not fetched then
+    return nil, err
+  end
+  return false
+end
+
+-- Fills the empty table t, without a metatable, from a base.
+-- -> true, metatable or nil, its long strings or nil (identity.set_loaded) | nil, err; t is empty then
+function loading.fill(self, t, base)
+  local ok, result, held
+  repeat
+    ok, result, held = try_fill(self, t, base)
+  until ok ~= false
+  return ok, result, held
+end
+
+-- fill for a table that is a stub: whatever goes wrong, it is one again.
+local function fill_stub(self, t, base)
+  stubs.strip(t)
+  local returned <const>, ok, metatable, held = pcall(loading.fill, self, t, base)
+  if returned and ok then
+    return true, metatable, held
+  end
+  raw_tables.clear(t)
+  stubs.turn(t, self.map.load)
+  if not returned then
+    error(ok, 0)
+  end
+  return nil, metatable
 end
 
 -- Reads and fills one stub. -> true, metatable | nil, err
 local function load_one(self, t, id)
   local record, err = read_ahead.record(self.ahead, id)
-  if not record then
-    return nil, err
-  elseif record.kind ~= layout.KIND_TABLE then
-    return nil, { code = "malformed", message = string.format("it is of kind %d, not a table", record.kind) }
+  local base
+  if record then
+    base, err = kinds.read(self, record)
   end
-  stubs.strip(t)
-  local ok, metatable = loading.fill(self, t, record.payload)
+  if not base then
+    return nil, err
+  end
+  local ok, metatable, held = fill_stub(self, t, base)
   if not ok then
-    stubs.turn(t, self.map.load)
     return nil, metatable
   end
-  identity.set_loaded(self.map, id, t, record.payload, record.version)
+  identity.set_loaded(self.map, id, t, base, err.version, held)
   return true, metatable
 end
 
@@ -110,10 +151,10 @@ function loading.replace(self, t, content, metatable)
   return true
 end
 
--- Puts back into the loaded table t what `payload` says. -> true | nil, err; t is unchanged then
-function loading.restore(self, t, payload)
+-- Puts back into the loaded table t what `base` says. -> true | nil, err; t is unchanged then
+function loading.restore(self, t, base)
   local content = {}
-  local ok, metatable = loading.fill(self, content, payload)
+  local ok, metatable = loading.fill(self, content, base)
   if not ok then
     return nil, metatable
   end

@@ -2,17 +2,16 @@
 --
 -- Per key: who changed it wins; both changing it to the same is fine; otherwise it is a conflict. The array part (1 … n)
 -- is one thing: fields shift in it, so that only one side may have changed it. So is the metatable.
--- Relies on: fs.changes for what "the same" means, fs.loading to read payloads.
+-- Relies on: fs.loading to read bases, fs.sameness.
 
-local changes <const> = require "fs.changes"
 local graph <const> = require "fs.graph"
 local identity <const> = require "fs.identity"
 local loading <const> = require "fs.loading"
+local same <const> = require "fs.sameness"
 
 local math_type <const> = math.type
 local next <const> = next
 local rawget <const> = rawget
-local same <const> = changes.same
 
 local merging = {}
 
@@ -71,27 +70,32 @@ function merging.fields(base, mine, theirs, into, conflict)
         if whose == "conflict" then
           conflict(key)
         end
-        into[key] = whose == "theirs" and t or whose ~= "theirs" and m or nil
+        if whose == "theirs" then
+          into[key] = t
+        else
+          into[key] = m
+        end
       end
     end
   end
 end
 
--- Merges the store's record into the loaded object. Nothing is changed yet.
--- -> { id, record, content, metatable, conflicts = list of paths } | nil, err
-function merging.prepare(session, search, id, record)
+-- Merges what the store holds now into the loaded object. base: completed by fs.kinds; record: as it is now. Nothing is changed yet.
+-- -> { id, base, version, held, content, metatable, conflicts = list of paths } | nil, err
+function merging.prepare(session, search, base, record)
+  local id <const> = record.id
   local t <const> = session.map.loaded[id]
-  local base, theirs, content, conflicts = {}, {}, {}, {}
-  local ok, base_metatable = loading.fill(session.loading, base, session.map.payloads[id])
+  local before, theirs, content, conflicts = {}, {}, {}, {}
+  local ok, base_metatable = loading.fill(session.loading, before, session.map.payloads[id])
   if not ok then
     return nil, base_metatable
   end
-  local their_metatable
-  ok, their_metatable = loading.fill(session.loading, theirs, record.payload)
+  local their_metatable, held
+  ok, their_metatable, held = loading.fill(session.loading, theirs, base)
   if not ok then
     return nil, their_metatable
   end
-  merging.fields(base, t, theirs, content, function(key)
+  merging.fields(before, t, theirs, content, function(key)
     conflicts[#conflicts + 1] = key == nil and graph.path(search, t) .. "[…]" or graph.field_path(search, t, key)
   end)
   local mine = session.metatables.metatable_of(t)
@@ -103,7 +107,10 @@ function merging.prepare(session, search, id, record)
   if whose == "theirs" then
     metatable = their_metatable
   end
-  return { id = id, record = record, content = content, metatable = metatable, conflicts = conflicts }
+  return {
+    id = id, base = base, version = record.version, held = held, content = content, metatable = metatable,
+    conflicts = conflicts,
+  }
 end
 
 -- Puts a prepared merge into the table; its base is from now on what the store holds. -> true | nil, err
@@ -113,7 +120,7 @@ function merging.apply(session, merge)
   if not ok then
     return nil, err
   end
-  identity.set_loaded(session.map, merge.id, t, merge.record.payload, merge.record.version)
+  identity.set_loaded(session.map, merge.id, t, merge.base, merge.version, merge.held)
   return true
 end
 

@@ -7,7 +7,8 @@
 -- open's options: store = { allocate, read, commit, log, info } (fs.store, or the same over IPC); environment = the globals of
 -- the process (their standard functions are wrapped, and known by name when saved); permanents = { name = value };
 -- debug = { getmetatable, setmetatable, getinfo } where the process may not have the debug library itself;
--- codec = another codec.
+-- codec = { encode, decode, … } as fs.codec has them, and perhaps fingerprinter() -> see fs.committing;
+-- crc32c = function(string) → its CRC-32C (plain Lua where there is none).
 --
 -- A session has functions without self: root (a table), commit(message), save(name, value), fetch(name), abort(),
 -- refresh(), changes(), forget(t), log(limit), info(), path(t), register(name, value).
@@ -19,6 +20,7 @@ local changes <const> = require "fs.changes"
 local codec <const> = require "fs.codec"
 local committing <const> = require "fs.committing"
 local detached <const> = require "fs.detached"
+local encoding <const> = require "fs.encoding"
 local graph <const> = require "fs.graph"
 local identity <const> = require "fs.identity"
 local layout <const> = require "fs.layout"
@@ -55,9 +57,12 @@ local function new_session(options)
   local debugging = options.debug or debug
   session.getinfo = debugging and debugging.getinfo
   session.metatables = raw_tables.access(debugging and debugging.setmetatable and debugging)
-  session.map = identity.new(loader(session))
+  session.fingerprinter = session.codec.fingerprinter and session.codec.fingerprinter()
+  session.map = identity.new(loader(session), session.fingerprinter ~= nil)
   detached.prepare(session.map)
   session.loading = loading.new(session.store, session.codec, session.map, session.metatables)
+  session.encoder = encoding.new(session)
+  session.crc32c = options.crc32c or require "fs.crc32c"
   session.root = identity.table_of(session.map, layout.ROOT_ID)
   return session
 end

@@ -39,6 +39,24 @@ local collates_bytes <const> = "Z" < "a" and "a" < "\xc3\xa9" and "a-b" < "aa" a
 order.string_less = collates_bytes and function(a, b) return a < b end or bytes_less
 order.bytes_less = bytes_less
 
+local function rank(key)
+  if type(key) == "string" then return order.STRING end
+  if key == false then return order.FALSE end
+  if key == true then return order.TRUE end
+  return math_type(key) == "integer" and order.INTEGER or order.FLOAT
+end
+
+-- Is key a before key b? Both are booleans, numbers or strings.
+function order.before(a, b)
+  local x <const>, y <const> = rank(a), rank(b)
+  if x ~= y then
+    return x < y
+  elseif x == order.STRING then
+    return order.string_less(a, b)
+  end
+  return x > order.TRUE and a < b
+end
+
 -- Sorts a list of strings in place.
 function order.sort_strings(list)
   if collates_bytes then

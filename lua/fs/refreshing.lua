@@ -2,12 +2,17 @@
 --
 -- Contents are replaced in place: every table stays the table that it is, whoever holds it. Clearing a table ends a
 -- `pairs` that is under way in it.
--- Relies on: fs.committing, fs.loading, fs.merging.
+-- What others removed from the store while it is held here becomes new again (fs.revival).
+-- Relies on: fs.committing, fs.kinds, fs.loading, fs.merging, fs.revival.
 
 local committing <const> = require "fs.committing"
 local graph <const> = require "fs.graph"
+local identity <const> = require "fs.identity"
+local kinds <const> = require "fs.kinds"
+local layout <const> = require "fs.layout"
 local loading <const> = require "fs.loading"
 local merging <const> = require "fs.merging"
+local revival <const> = require "fs.revival"
 
 local next <const> = next
 
@@ -33,6 +38,24 @@ function refreshing.abort(session)
   return true
 end
 
+-- Prepares the merge of one record. -> merge | false: the object is as it was | nil, err
+local function prepare_one(session, search, record)
+  local map <const> = session.map
+  local id <const>, before <const> = record.id, map.payloads[record.id]
+  if record.kind ~= layout.KIND_TABLE and record.version == map.versions[id] then
+    return false -- whoever changes a part of it writes it, too
+  end
+  local base, now = kinds.read(session.loading, record)
+  if not base then
+    return nil, now
+  elseif kinds.equal(base, before) then
+    -- The store tells of neighbours' changes now and then.
+    identity.set_loaded(map, id, map.loaded[id], base, now.version, map.held[map.loaded[id]])
+    return false
+  end
+  return merging.prepare(session, search, base, now)
+end
+
 -- Reads these objects and prepares their merges. -> list of merges, list of conflicting paths | nil, err
 local function prepare(session, ids)
   local map <const> = session.map
@@ -44,13 +67,10 @@ local function prepare(session, ids)
       return nil, err
     end
     for _, record in ipairs(records) do
-      if record.payload == map.payloads[record.id] then
-        map.versions[record.id] = record.version -- the store tells of neighbours' changes now and then
-      else
-        local merge, problem = merging.prepare(session, search, record.id, record)
-        if not merge then
-          return nil, problem
-        end
+      local merge, problem = prepare_one(session, search, record)
+      if merge == nil then
+        return nil, problem
+      elseif merge then
         merges[#merges + 1] = merge
         table.move(merge.conflicts, 1, #merge.conflicts, #conflicts + 1, conflicts)
       end
@@ -69,47 +89,100 @@ local function apply(session, merges)
   return true
 end
 
--- Brings every loaded object up to what the store holds, changes made here on top of it.
--- -> list of paths that were changed on both sides (they keep what they have here; a commit then overwrites) | nil, err
-function refreshing.refresh(session)
-  loading.drop_read_ahead(session.loading)
-  committing.take_back(session)
+local function loaded_ids(session)
   local ids = {}
   for id in next, session.map.loaded do
     ids[#ids + 1] = id
   end
   table.sort(ids)
-  local merges, conflicts = prepare(session, ids)
+  return ids
+end
+
+-- Those of the ids that are in the store, those that are not | nil, err
+local function part(session, ids)
+  local missing, err = revival.missing(session, ids)
+  if not missing then
+    return nil, err
+  end
+  local gone, there = {}, {}
+  for _, id in ipairs(missing) do
+    gone[id] = true
+  end
+  for _, id in ipairs(ids) do
+    if not gone[id] then
+      there[#there + 1] = id
+    end
+  end
+  return there, missing
+end
+
+-- Takes over what others wrote, then gives up the ids of what they removed: not before, for what was read must be compared with what
+-- is here while both know an object by the same table. on_conflicts(paths) -> true to go on | nil, err
+-- -> list of conflicting paths | nil, err
+local function take_over(session, ids, on_conflicts)
+  local there, missing = part(session, ids)
+  if not there then
+    return nil, missing
+  end
+  local merges, conflicts = prepare(session, there)
   if not merges then
     return nil, conflicts
   end
-  local ok, err = apply(session, merges)
+  local ok, err = on_conflicts(conflicts)
+  if ok then
+    ok, err = apply(session, merges)
+  end
+  if ok then
+    ok, err = revival.revive(session, missing)
+  end
   if not ok then
     return nil, err
   end
   return conflicts
 end
 
--- Commits; what others have changed since is merged in, unless both sides changed the same.
+-- What a commit that was refused can do about it. -> true: try again | nil, err
+local function settle(session, err)
+  -- What others removed may have been in any object: all must be as the store has them, before ids are given up.
+  local ids = err.code == "conflict" and err.ids or loaded_ids(session)
+  local done, problem = take_over(session, ids, function(conflicts)
+    if #conflicts == 0 then
+      return true
+    end
+    table.sort(conflicts)
+    return nil, {
+      code = "conflict", ids = err.ids, paths = conflicts,
+      message = string.format("conflict: %s changed both here and in the store; refresh() takes the rest over and keeps"
+        .. " yours, abort() drops yours", table.concat(conflicts, ", ")),
+    }
+  end)
+  if done and err.code == "missing_reference" then
+    return revival.revive(session, err.ids)
+  end
+  return done and true, problem
+end
+
+local function can_settle(err)
+  return (err.code == "conflict" or err.code == "missing_reference") and err.ids and #err.ids > 0
+end
+
+-- Brings every loaded object up to what the store holds, changes made here on top of it.
+-- -> list of paths that were changed on both sides (they keep what they have here; a commit then overwrites) | nil, err
+function refreshing.refresh(session)
+  loading.drop_read_ahead(session.loading)
+  committing.take_back(session)
+  return take_over(session, loaded_ids(session), function() return true end)
+end
+
+-- Commits; what others have changed since is merged in, unless both sides changed the same, and what they removed is stored anew.
 -- -> the store's transaction, or false when nothing changed | nil, err
 function refreshing.commit(session, message)
   for _ = 1, TRIES do
     local transaction, err = committing.commit(session, message)
-    if transaction ~= nil or err.code ~= "conflict" or not err.ids or #err.ids == 0 then
+    if transaction ~= nil or not can_settle(err) then
       return transaction, err
     end
-    local merges, conflicts = prepare(session, err.ids)
-    if not merges then
-      return nil, conflicts
-    elseif #conflicts > 0 then
-      table.sort(conflicts)
-      return nil, {
-        code = "conflict", ids = err.ids, paths = conflicts,
-        message = string.format("conflict: %s changed both here and in the store; refresh() takes the rest over and keeps"
-          .. " yours, abort() drops yours", table.concat(conflicts, ", ")),
-      }
-    end
-    local ok, problem = apply(session, merges)
+    local ok, problem = settle(session, err)
     if not ok then
       return nil, problem
     end

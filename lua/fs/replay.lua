@@ -1,5 +1,5 @@
 -- Replay: goes through the log from the superblock's replay position, one whole transaction after the other, and
--- says how it ends.
+-- says how it ends. The past is gone through in the same way (`follow`), from an older checkpoint to a transaction that is known.
 --
 --   frame accepted → its entries are collected → commit record agrees → apply(transaction) → next
 --   no frame       → "stale" (error) · "damaged" (evidence of a flushed frame) · "torn" · "clean"
@@ -19,6 +19,11 @@ local replay <const> = {}
 local COMMIT <const> = layout.commit
 local KIND_COMMIT <const>, ID_MASK <const> = layout.KIND_COMMIT, layout.ID_MASK
 local UNIT <const> = layout.PLACE_UNIT_BYTES
+local LAST_OBJECT_KIND <const> = layout.KIND_MAP_NODE
+local PAGE_KINDS <const> = {
+  [layout.KIND_CHECKPOINT] = true, [layout.KIND_OBJECT_PAGE] = true,
+  [layout.KIND_SEGMENT_PAGE] = true, [layout.KIND_TRANSACTION_PAGE] = true,
+}
 
 --- replay.start(superblock, geometry) → the position that a superblock names.
 function replay.start(superblock, shape)
@@ -51,6 +56,7 @@ local function advance(position, shape, header, segment)
   position.next_segment, position.lsn = header.next_segment, header.lsn + 1
 end
 
+--- joined: it is met in the middle, so that its commit record cannot be checked against all of it.
 local function new_transaction(position)
   return {sequence = position.sequence + 1, entries = {}, headers = {}, content_bytes = 0}
 end
@@ -78,6 +84,7 @@ end
 
 --- What the commit record must say. Returns name → value.
 local function agreement(crc32c, transaction, position, record)
+  if transaction.joined then return {sequence = transaction.sequence, parent_crc = position.parent_crc} end
   local user <const> = record.commit_kind == layout.COMMIT_USER
   return {
     sequence = transaction.sequence, transaction = position.transaction + (user and 1 or 0),
@@ -130,35 +137,103 @@ local function take(options, transaction, position, header, bytes)
   if not record then return nil, difference end
   record.crc = commit.crc
   local applied <const>, err = options.apply(record, transaction.entries)
-  if not applied then return nil, err.message end
+  if applied == nil then return nil, err.message end
+  transaction.ended = not applied
   return record
+end
+
+--- Whether a transaction's entries are those of a checkpoint.
+local function has_checkpoint(entries)
+  for at = 2, #entries, 2 do
+    local _, kind <const> = entry.parse_pointer(entries[at])
+    if kind == layout.KIND_CHECKPOINT then return true end
+  end
+  return false
+end
+
+local function nonsense(what, id)
+  return errors.new("corrupt", ("%s %d"):format(what, id))
+end
+
+--- Judges one entry. Returns the slot to set (a pointer, or false for a deletion), or "passed over" | nil, err.
+local function slot_of(record, id, pointer, seen)
+  local _, kind <const>, payload_bytes <const> = entry.parse_pointer(pointer)
+  if record.commit_kind ~= layout.COMMIT_USER and PAGE_KINDS[kind] then return "passed over" end
+  if id < layout.ROOT_ID or id >= record.next_id then return nonsense("an object with id", id) end
+  local deletes <const> = kind == layout.KIND_DELETE and payload_bytes == 0
+  if not deletes and (kind < 1 or kind > LAST_OBJECT_KIND) or deletes and seen.moving then
+    return nonsense("an entry of kind", kind)
+  end
+  -- What a checkpoint moved is found through its pages alone, old versions of an object among it.
+  if seen.moving then return "passed over" end
+  if seen[id] then return nonsense("two entries for object", id) end
+  seen[id] = true
+  return not deletes and pointer
+end
+
+--- replay.apply(tree, record, entries) → true | nil, err. Takes a whole transaction of the log into an object index. Nothing is
+--- taken of one that makes no sense.
+function replay.apply(tree, record, entries)
+  local moving <const> = record.commit_kind ~= layout.COMMIT_USER and has_checkpoint(entries)
+  local seen <const>, slots <const> = {moving = moving}, {}
+  for at = 1, #entries, 2 do
+    local slot <const>, err = slot_of(record, entries[at], entries[at + 1], seen)
+    if slot == nil then return nil, err end
+    slots[#slots + 1] = slot
+  end
+  for position, slot in ipairs(slots) do
+    if slot ~= "passed over" then tree:set(entries[position * 2 - 1], slot) end
+  end
+  return true
+end
+
+--- replay.follow{reading = scanner, position =, crc32c =, geometry =, apply =, joined =} → what stopped it: {position = behind the
+--- last whole transaction, reached = behind the last good frame, transactions = number, lba =, reason = of damage, or nil} | nil, err.
+--- apply(record, entries) → true to go on, false to stop, nil, err when the transaction makes no sense.
+function replay.follow(options)
+  local position <const> = options.position
+  local whole, transaction, count, last = copy_position(position), new_transaction(position), 0, nil
+  transaction.joined = options.joined
+  local function stop(lba, reason)
+    return {position = whole, reached = position, transactions = count, lba = lba, reason = reason}
+  end
+  while true do
+    local header <const>, bytes <const>, segment <const> = options.reading:at(position)
+    if header == nil then return nil, bytes end
+    if not header then return stop() end
+    local record <const>, why <const> = take(options, transaction, position, header, bytes)
+    if record == nil then return stop(header.lba, why) end
+    advance(position, options.geometry, header, segment)
+    if position.incarnation then position.incarnation, position.between = header.incarnation, record and true end
+    if record then
+      position.sequence, position.transaction, position.parent_crc = record.sequence, record.transaction, record.crc
+      whole, count, last = copy_position(position), count + 1, transaction
+      transaction = new_transaction(position)
+      if last.ended then return stop() end
+    end
+  end
 end
 
 --- replay.run{device=, crc32c=, geometry=, superblock=, apply=} → {verdict, position, reason?, lba?, transactions} | nil, err.
 --- verdict: "clean", "torn" or "damaged". apply(record, entries): record = the commit record's fields, message, crc and
 --- pointer; entries = {id, pointer, id, pointer, …}; nil, err from it says that the transaction makes no sense.
 function replay.run(options)
-  local superblock <const>, shape <const> = options.superblock, options.geometry
+  local superblock <const> = options.superblock
   local reading <const> = scanner.new(options)
-  local position <const> = replay.start(superblock, shape)
-  local whole, transaction, count = copy_position(position), new_transaction(position), 0
-  local function finish(result, err)
-    if not result then return nil, err end
-    result.position, result.transactions = whole, count
-    return result
+  local ended <const>, err = replay.follow {
+    reading = reading, position = replay.start(superblock, options.geometry), crc32c = options.crc32c,
+    geometry = options.geometry, apply = options.apply,
+  }
+  if not ended then return nil, err end
+  local result, problem
+  if ended.reason then
+    result = damaged(ended.position, ended.lba, ended.reason)
+  else
+    result, problem = judge_end(reading, ended.reached, ended.position, superblock)
   end
-  while true do
-    local header <const>, bytes <const>, segment <const> = reading:at(position)
-    if header == nil then return nil, bytes end
-    if not header then return finish(judge_end(reading, position, whole, superblock)) end
-    local record <const>, why <const> = take(options, transaction, position, header, bytes)
-    if record == nil then return finish(damaged(whole, header.lba, why)) end
-    advance(position, shape, header, segment)
-    if record then
-      position.sequence, position.transaction, position.parent_crc = record.sequence, record.transaction, record.crc
-      whole, transaction, count = copy_position(position), new_transaction(position), count + 1
-    end
-  end
+  if not result then return nil, problem end
+  result.position, result.transactions = ended.position, ended.transactions
+  return result
 end
 
 return replay

@@ -1,4 +1,7 @@
 -- What clients hand over, checked before anything else happens. The store trusts no client and decodes no value.
+--
+-- A payload that passes is canonical for its kind, so every reader can decode it, and the ids that it refers to are known: those
+-- that are not in the commit itself are given to the caller, who knows which objects exist.
 
 local layout <const> = require "fs.layout"
 local entry <const> = require "fs.entry"
@@ -47,9 +50,11 @@ end
 
 local function check_entry(item, next_id, largest, seen)
   if type(item) ~= "table" or not is_id(item.id) then return invalid("an entry without an id") end
-  if item.id >= next_id then return invalid(("id %d was not allocated"):format(item.id), item.id) end
+  if item.id >= next_id then
+    return errors.new("invalid", ("id %d was not allocated"):format(item.id), {id = item.id, unallocated = true})
+  end
   if seen[item.id] then return invalid(("object %d is there twice"):format(item.id), item.id) end
-  seen[item.id] = true
+  seen[item.id] = item.kind == layout.KIND_DELETE and "deleted" or "written"
   if item.expected ~= nil and (math.type(item.expected) ~= "integer" or item.expected < 0) then
     return invalid("not a version: " .. tostring(item.expected), item.id)
   end
@@ -65,8 +70,42 @@ local function check_message(message)
   return true
 end
 
---- requests.check_commit(request, next_id, largest entry in bytes) → true | nil, err.
-function requests.check_commit(request, next_id, largest)
+--- Takes the ids that one payload refers to into the list of those that are not in the commit. `found` is scratch.
+local function note_references(found, next_id, seen, outside)
+  for position = 1, found.count do
+    local id <const> = found[position]
+    if id >= next_id then return id end
+    if not seen[id] then
+      seen[id], outside[#outside + 1] = "outside", id
+    elseif seen[id] == "deleted" then
+      seen[id], outside.deleted[#outside.deleted + 1] = "outside", id
+    end
+  end
+  return nil
+end
+
+--- Looks through all payloads. Returns the ids that they refer to outside the commit, each once, with `deleted` = those that the
+--- commit itself deletes | nil, err.
+local function check_payloads(entries, scan, next_id, seen)
+  local outside <const>, found <const> = {deleted = {}}, {count = 0}
+  for _, item in ipairs(entries) do
+    if item.kind ~= layout.KIND_DELETE then
+      found.count = 0
+      local sound <const>, problem = scan(item.kind, item.payload, found)
+      if not sound then
+        return errors.new("invalid", ("object %d is not canonical: %s"):format(item.id, problem.message),
+          {id = item.id, offset = problem.offset, expected = problem.expected, found = problem.found})
+      end
+      local unknown <const> = note_references(found, next_id, seen, outside)
+      if unknown then return invalid(("object %d refers to %d, which was not allocated"):format(item.id, unknown), item.id) end
+    end
+  end
+  return outside
+end
+
+--- requests.check_commit(request, next_id, largest entry in bytes, scan) → the ids that its payloads refer to and that are not in it,
+--- each once; `deleted` = a list of those that it deletes and refers to | nil, err. scan: references.scan.
+function requests.check_commit(request, next_id, largest, scan)
   if type(request) ~= "table" or type(request.entries) ~= "table" then return invalid("commit takes entries") end
   if #request.entries == 0 then return invalid("a commit needs at least one entry") end
   local seen <const> = {}
@@ -74,7 +113,9 @@ function requests.check_commit(request, next_id, largest)
     local valid <const>, err = check_entry(item, next_id, largest, seen)
     if not valid then return nil, err end
   end
-  return check_message(request.message)
+  local valid <const>, err = check_message(request.message)
+  if not valid then return nil, err end
+  return check_payloads(request.entries, scan, next_id, seen)
 end
 
 return requests

@@ -77,8 +77,10 @@ local function candidates(self, position)
     lba = position.lba, segment = position.segment, segment_sequence = position.segment_sequence,
     room_bytes = (shape.segment_lba(position.segment + 1) - position.lba) * SECTOR_BYTES,
   }
+  local following <const> = position.by_sequence and position.by_sequence[position.segment_sequence + 1]
+    or position.next_segment
   local there <const> = {
-    lba = shape.segment_lba(position.next_segment), segment = position.next_segment,
+    lba = shape.segment_lba(following), segment = following,
     segment_sequence = position.segment_sequence + 1, room_bytes = shape.segment_bytes,
   }
   local list <const> = {}
@@ -97,9 +99,21 @@ local function body(self, header)
   return bytes
 end
 
+--- The incarnation that a frame at `position` must have. The superblock says it for the log since its checkpoint. In the past
+--- (position.incarnation is that of the frame before) it is not known: it may have grown between two transactions, since
+--- a writer that finds the end of the log takes a new one, but not within one; and it never shrinks, so that what a torn
+--- tail left behind the place where recovery went on is not taken for its continuation.
+local function expected_incarnation(self, position, header)
+  if not position.incarnation then return self.superblock.incarnation end
+  return position.between and math.max(position.incarnation, header.incarnation) or position.incarnation
+end
+
+--- In the past, `position.by_sequence` knows which segment has which sequence.
+---
 --- scanner:at(position) → header, bytes, segment when the expected frame stands there; false when none does;
 --- nil, err (code "stale" when what stands there follows a newer superblock than ours, "io").
---- position: {lba, segment, segment_sequence, next_segment, lsn, sequence (of the transaction before), parent_crc}.
+--- position: {lba, segment, segment_sequence, next_segment, lsn, sequence (of the transaction before), parent_crc}, in the past
+--- with incarnation (of the frame before) and between (whether that ended its transaction).
 function methods:at(position)
   for _, place in ipairs(candidates(self, position)) do
     local header <const>, err = header_at(self, place.lba)
@@ -111,7 +125,7 @@ function methods:at(position)
     end
     local expected <const> = {
       epoch = self.superblock.epoch, lba = place.lba, lsn = position.lsn, segment_sequence = place.segment_sequence,
-      incarnation = self.superblock.incarnation, parent_crc = position.parent_crc, sequence = position.sequence + 1,
+      incarnation = header and expected_incarnation(self, position, header), parent_crc = position.parent_crc, sequence = position.sequence + 1,
       generation = self.superblock.generation, segment_count = self.geometry.segment_count, room_bytes = place.room_bytes,
     }
     if header and frame.accept(header, expected) then

@@ -11,6 +11,8 @@
 --      filled to the share u, and gains (k - 1)(1 - u) of them; the pages that its checkpoints write, at most the whole
 --      index, o segments, must be less. With u = 1 - o / (k - 1) the store holds u (n - k - 1) segments of its n; that is most
 --      for k - 1 = sqrt(o n).
+-- What only snapshots need counts as stored, and their own pages as pages of the index. A commit that replaces what a snapshot
+-- holds makes the store grow by all that it writes; but one that makes the present smaller is never refused for that.
 
 local entry <const> = require "fs.entry"
 local errors <const> = require "fs.errors"
@@ -20,6 +22,7 @@ local checkpoint <const> = require "fs.checkpoint"
 local cleaner <const> = require "fs.cleaner"
 local layout <const> = require "fs.layout"
 local retention <const> = require "fs.retention"
+local snapshots <const> = require "fs.snapshots"
 
 local space <const> = {}
 
@@ -34,22 +37,23 @@ local RESERVE_MIN <const>, FILL_MAX <const> = 3, 0.92
 local FIXED_PAGES <const> = 12
 
 --- Places the pages and records of a checkpoint, at most as many as can be due after `more_leaves` further leaves of the
---- object index changed. Returns whether they fit.
-local function place_checkpoint(mounted, trial, more_leaves)
+--- object index changed, with so many further snapshots. Returns whether they fit.
+local function place_checkpoint(mounted, trial, more_leaves, more_snapshots)
   local pages <const> = mounted.objects:pages_bound(more_leaves, mounted.next_id)
     + mounted.transactions:pages_bound(1, mounted.log.transaction + 2)
     + mounted.segment_tree:pages_bound(2 + #trial.opened, mounted.geometry.segment_count)
   for _ = 1, pages do
     if not trial:put(index.PAGE_ENTRY_BYTES) then return false end
   end
-  if not (trial:put(checkpoint.record_bytes(mounted.record)) and trial:put(log.commit_entry_bytes(""))) then return false end
+  local record_bytes <const> = checkpoint.record_bytes(#mounted.snapshots + (more_snapshots or 0))
+  if not (trial:put(record_bytes) and trial:put(log.commit_entry_bytes(""))) then return false end
   trial:close()
   return true
 end
 
 --- What a commit needs: sizes of its entries in order, how many leaves of the object index it touches, by how many bytes it
---- makes the store grow.
-local function demand_of(entries, message, growth)
+--- makes the present grow, and how many that it replaces a snapshot holds.
+local function demand_of(entries, message, growth, held)
   local sizes <const>, leaves <const>, count = {}, {}, 0
   for position, item in ipairs(entries) do
     sizes[position] = entry.size(#(item.payload or ""))
@@ -57,7 +61,14 @@ local function demand_of(entries, message, growth)
     if not leaves[leaf] then leaves[leaf], count = true, count + 1 end
   end
   sizes[#sizes + 1] = log.commit_entry_bytes(message)
-  return {sizes = sizes, leaves = count, growth = growth}
+  return {sizes = sizes, leaves = count, growth = growth, held = held}
+end
+
+--- Pages and bytes that only snapshots need. One that cannot be read has stopped cleaning; then its burden does not matter.
+local function burden_of(mounted)
+  local pages <const>, bytes <const> = snapshots.burden(mounted)
+  if not pages then return 0, 0 end
+  return pages, bytes
 end
 
 --- At most how many pages the next checkpoint adds to those that there are: changed leaves are not new ones, as long as
@@ -71,7 +82,7 @@ end
 local function limits(mounted, more_leaves)
   local table_of_segments <const>, segment_bytes <const> = mounted.segments, mounted.geometry.segment_bytes
   local count <const> = table_of_segments.count - table_of_segments.bad
-  local pages <const> = table_of_segments.page_count + new_pages(mounted, more_leaves)
+  local pages <const> = table_of_segments.page_count + new_pages(mounted, more_leaves) + (burden_of(mounted))
   local overhead <const> = (pages + FIXED_PAGES) * index.PAGE_ENTRY_BYTES / segment_bytes
   local reserve <const> = math.max(RESERVE_MIN, 1 + math.ceil(math.sqrt(overhead * count)))
   local fill <const> = math.min(FILL_MAX, 1 - overhead / (reserve - 1))
@@ -80,7 +91,7 @@ end
 
 --- Segments that a reclaim gets free beyond the reserve, so that what its checkpoints write is spread over many commits.
 local function spare_of(mounted)
-  local pages <const> = mounted.segments.page_count + mounted.objects.changed_leaves + FIXED_PAGES
+  local pages <const> = mounted.segments.page_count + mounted.objects.changed_leaves + FIXED_PAGES + (burden_of(mounted))
   local overhead <const> = pages * index.PAGE_ENTRY_BYTES // mounted.geometry.segment_bytes
   return math.max(1, 2 * overhead, mounted.segments.count // SPARE_SHARE)
 end
@@ -88,8 +99,9 @@ end
 --- Free segments that a commit must leave, and why it is refused for what it would store, if it is.
 local function terms(mounted, demand)
   local reserve <const>, most <const> = limits(mounted, demand.leaves)
-  if demand.growth > 0 then
-    local stored <const> = mounted.record.object_bytes + mounted.growth + demand.growth
+  if demand.growth > 0 or demand.growth == 0 and demand.held > 0 then
+    local _, kept <const> = burden_of(mounted)
+    local stored <const> = mounted.record.object_bytes + mounted.growth + demand.growth + kept + mounted.held + demand.held
     return reserve, reserve, stored > most and ("%d bytes stored of at most %d"):format(stored, most) or nil
   end
   return reserve, demand.growth == 0 and LEAVE_SAME or LEAVE_SHRINKING
@@ -114,14 +126,20 @@ local function leaves(mounted, demand, target)
 end
 
 --- Whether a checkpoint can be written now. Admission sees to it; only a store that another program filled can say no.
-local function can_checkpoint(mounted)
-  return place_checkpoint(mounted, mounted.log:placement(), 0)
+local function can_checkpoint(mounted, more_snapshots)
+  return place_checkpoint(mounted, mounted.log:placement(), 0, more_snapshots)
 end
 
 --- Writes a checkpoint, if one fits. Returns true | false | nil, err.
 local function settle(mounted, release)
   if not can_checkpoint(mounted) then return false end
-  return checkpoint.write(mounted, STATE_IN_USE, release)
+  return checkpoint.write(mounted, STATE_IN_USE, {release = release})
+end
+
+--- space.settle(volume) → true | false when there is no room | nil, err. Writes a checkpoint if anything was committed since the last.
+function space.settle(mounted)
+  if mounted.commits_since == 0 then return true end
+  return settle(mounted)
 end
 
 --- Releases segments with one checkpoint and makes them free with the next.
@@ -135,11 +153,14 @@ end
 local function reclaim_step(mounted, wanted)
   -- Live bytes are exact, and what is pending turns free, with a checkpoint.
   if mounted.commits_since > 0 or retention.has_pending(mounted) then return settle(mounted) end
-  local list <const> = retention.advance(mounted, wanted)
+  local list <const>, why = retention.advance(mounted, wanted)
+  -- A snapshot that cannot be read forbids to free anything; who is refused is told.
+  mounted.stuck = why
+  if not list then return false end
   if #list > 0 then return turn_over(mounted, retention.release(mounted, list)) end
-  local moved <const>, err = cleaner.clean(mounted, wanted)
+  local moved <const>, err = cleaner.clean(mounted, wanted, STATE_IN_USE)
   if not moved then return moved, err end
-  return turn_over(mounted, retention.present(mounted))
+  return settle(mounted)
 end
 
 --- Frees segments until the demand leaves `target` of them, as far as that goes. Returns true | nil, err.
@@ -173,16 +194,17 @@ end
 
 local function refuse(mounted, why)
   local free <const> = mounted.segments.free * mounted.geometry.segment_bytes + mounted.log:placement():rest_bytes()
-  return errors.new("no_space", "no room for this commit: " .. (why or ("%d bytes are free, and kept for deletions"):format(
-    free)), {free_bytes = free})
+  local text = "no room for this commit: " .. (why or ("%d bytes are free, and kept for deletions"):format(free))
+  if mounted.stuck then text = text .. "; a snapshot is unreadable and keeps everything: " .. mounted.stuck.message end
+  return errors.new("no_space", text, {free_bytes = free})
 end
 
---- space.admit(volume, entries, message, growth) → true | nil, err. When it returns true, the entries fit, and a checkpoint
---- behind them. `growth`: by how many bytes they make what is stored larger.
-function space.admit(mounted, entries, message, growth)
+--- space.admit(volume, entries, message, growth, held) → true | nil, err. When it returns true, the entries fit, and a checkpoint
+--- behind them. `growth`: by how many bytes they make the present larger; `held`: bytes that they replace and a snapshot holds.
+function space.admit(mounted, entries, message, growth, held)
   local ready <const>, err = retention.prepare(mounted)
   if not ready then return nil, err end
-  local demand <const> = demand_of(entries, message, growth)
+  local demand <const> = demand_of(entries, message, growth, held)
   if log_is_long(mounted, demand) then
     local done <const>, problem = settle(mounted)
     if done == nil then return nil, problem end
@@ -196,6 +218,39 @@ function space.admit(mounted, entries, message, growth)
   end
   if leaves(mounted, demand, must_leave) then return true end
   return refuse(mounted)
+end
+
+--- space.change(volume, plan) → true | nil, err. Writes a checkpoint that takes or drops a snapshot, or holds another setting.
+--- Admission has left room for one; a further snapshot may need a little more.
+function space.change(mounted, plan)
+  local ready <const>, err = retention.prepare(mounted)
+  if not ready then return nil, err end
+  local more <const> = plan.take and 1 or 0
+  if not can_checkpoint(mounted, more) then
+    local done <const>, problem = reclaim(mounted, demand_of({}, "", 0, 0), (limits(mounted, 0)))
+    if not done then return nil, problem end
+  end
+  if not can_checkpoint(mounted, more) then return refuse(mounted) end
+  return checkpoint.write(mounted, STATE_IN_USE, plan)
+end
+
+--- space.tidy(volume) → whether there may be more to do | nil, err. One step of what a commit would have to do sooner or later:
+--- makes the reserve whole again before it is touched.
+function space.tidy(mounted)
+  local ready <const>, err = retention.prepare(mounted)
+  if not ready then return nil, err end
+  local target <const>, tidied = (limits(mounted, 0)) + spare_of(mounted), mounted.tidied
+  -- After steps that gained nothing it is not tried again before somebody commits.
+  if not tidied or tidied.transaction ~= mounted.log.transaction then
+    tidied = {transaction = mounted.log.transaction, idle = 0}
+    mounted.tidied = tidied
+  end
+  if mounted.segments.free >= target or tidied.idle >= IDLE_STEPS then return false end
+  local before <const> = mounted.segments.free
+  local worked <const>, problem = reclaim_step(mounted, math.max(2, target - before))
+  if worked == nil then return nil, problem end
+  tidied.idle = not worked and IDLE_STEPS or mounted.segments.free <= before and tidied.idle + 1 or 0
+  return mounted.segments.free < target and tidied.idle < IDLE_STEPS
 end
 
 return space

@@ -20,6 +20,9 @@ local value_decoder = {}
 
 local EXT_REFERENCE <const> = layout.EXT_REFERENCE
 local EXT_PERMANENT <const> = layout.EXT_PERMANENT
+local EXT_STRING <const> = layout.EXT_STRING
+local EXT_FUNCTION <const> = layout.EXT_FUNCTION
+local CHUNK_BYTES <const> = layout.CHUNK_BYTES
 local ID_MASK <const> = layout.ID_MASK
 local FIXSTR <const> = messagepack.FIXSTR
 local NIL <const> = messagepack.NIL
@@ -166,19 +169,26 @@ end
 local ID_LEAST <const> = { [1] = 1, [2] = 0x100, [4] = 0x10000, [8] = 0x100000000 }
 local ID_FORMAT <const> = { [1] = ">I1", [2] = ">I2", [4] = ">I4", [8] = ">i8" }
 
--- A reference or a permanent -> id (integer) or name (string), position after it | error
-local function read_name(s, at)
+-- An id that is an extension's content of n bytes from `start` on -> id, position after it | error
+local function read_id(s, at, start, n)
+  local least = ID_LEAST[n]
+  local id = least and string_unpack(ID_FORMAT[n], s, start)
+  if not id or id < least or id > ID_MASK then
+    return malformed(at, "an object id in the fewest bytes", hexadecimal(string_sub(s, start, start + n - 1)))
+  end
+  return id, start + n
+end
+
+-- A reference or a permanent, with `functions` also the reference of a function
+-- -> id (integer) or name (string), position after it, is it a function? | error
+local function read_name(s, at, functions)
   local kind <const>, start, n = read_extension(s, at)
   if not start then
     return kind
   end
-  if kind == EXT_REFERENCE then
-    local least = ID_LEAST[n]
-    local id = least and string_unpack(ID_FORMAT[n], s, start)
-    if not id or id < least or id > ID_MASK then
-      return malformed(at, "an object id in the fewest bytes", hexadecimal(string_sub(s, start, start + n - 1)))
-    end
-    return id, start + n
+  if kind == EXT_REFERENCE or functions and kind == EXT_FUNCTION then
+    local id, after = read_id(s, at, start, n)
+    return id, after, kind == EXT_FUNCTION
   elseif kind == EXT_PERMANENT then
     local name = string_sub(s, start, start + n - 1)
     if not utf8_len(name) then
@@ -193,7 +203,7 @@ local function is_extension(head)
   return EXTENSION[head] ~= nil
 end
 
--- Turns a name into what it stands for. links: { objects =, make =, permanents = }. at: 1-based, for errors.
+-- Turns a name into what it stands for. links: { objects =, make =, permanents =, string =, callable = }. at: 1-based, for errors.
 local function follow(name, links, at)
   if math_type(name) then
     return links.objects[name] or links.make(name)
@@ -206,6 +216,27 @@ local function follow(name, links, at)
     }
   end
   return value
+end
+
+-- An extension that is a value -> value, position after it | error
+local function decode_extension(s, at, links)
+  local kind <const>, start, n = read_extension(s, at)
+  if start and (kind == EXT_STRING or kind == EXT_FUNCTION) then
+    local id, after = read_id(s, at, start, n)
+    if not after then
+      return id
+    end
+    return (kind == EXT_STRING and links.string or links.callable)(id), after
+  end
+  local name, after = read_name(s, at)
+  if not after then
+    return name
+  end
+  local value, err = follow(name, links, at)
+  if value == nil then
+    return err
+  end
+  return value, after
 end
 
 -- -> value, position after it | error
@@ -237,19 +268,25 @@ local function decode_value(s, at, links)
   end
   local read = READ[head]
   if read then
-    return read(s, at)
-  elseif is_extension(head) then
-    local name, after = read_name(s, at)
-    if not after then
-      return name
-    end
-    local value, err = follow(name, links, at)
-    if value == nil then
-      return err
+    local value, after = read(s, at)
+    if (head == STR32 or head == BIN32) and after and #value > CHUNK_BYTES then
+      return malformed(at, "a string of that length to be an object of its own", string_format("%d bytes", #value))
     end
     return value, after
+  elseif is_extension(head) then
+    return decode_extension(s, at, links)
   end
   return malformed(at, "a value", head == NIL and "nil" or string_format("the byte %02x", head))
+end
+
+-- A key that is neither a reference nor a permanent: a string stands in full, whatever its length.
+-- -> key, position after it | error
+local function decode_key(s, at)
+  local head <const> = string_byte(s, at)
+  if head == STR32 or head == BIN32 then
+    return READ[head](s, at)
+  end
+  return decode_value(s, at)
 end
 
 -- The count that an array or a map begins with -> count, position after it | error
@@ -282,6 +319,7 @@ value_decoder.name = read_name
 value_decoder.is_extension = is_extension
 value_decoder.follow = follow
 value_decoder.value = decode_value
+value_decoder.key = decode_key
 value_decoder.count = read_count
 
 return value_decoder

@@ -1,5 +1,7 @@
 -- Values, one at a time, as canonical MessagePack (formats/SPEC.md, section 7).
 --
+-- A string of more than CHUNK_BYTES is an object of its own where it is a value: `miss` is asked for its id. As a key it
+-- stands in full.
 -- Promises: the shortest form of everything; equal values give equal bytes.
 -- Relies on: fs.layout, fs.messagepack.
 
@@ -20,6 +22,9 @@ local value_encoder = {}
 local EXT_REFERENCE <const> = layout.EXT_REFERENCE
 local EXT_PERMANENT <const> = layout.EXT_PERMANENT
 local EXT_PACKED <const> = layout.EXT_PACKED
+local EXT_STRING <const> = layout.EXT_STRING
+local EXT_FUNCTION <const> = layout.EXT_FUNCTION
+local CHUNK_BYTES <const> = layout.CHUNK_BYTES
 local PACKED_F64 <const> = layout.PACKED_F64
 local FIXSTR <const> = messagepack.FIXSTR
 local FALSE <const> = messagepack.FALSE
@@ -120,6 +125,14 @@ local function encode_name(name)
   return extension_head(EXT_PERMANENT, #name) .. name
 end
 
+-- The reference of a long string, by the id of its tree, or of a function.
+local function encode_other_id(extension, id)
+  if id <= 0xff then return string_char(FIXEXT1, extension, id) end
+  if id <= 0xffff then return string_pack(">BBI2", FIXEXT2, extension, id) end
+  if id <= 0xffffffff then return string_pack(">BBI4", FIXEXT4, extension, id) end
+  return string_pack(">BBI8", FIXEXT8, extension, id)
+end
+
 local function encode_count(n, fixed, two, four)
   if n <= 15 then return string_char(fixed + n) end
   if n <= 0xffff then return string_pack(">BI2", two, n) end
@@ -164,6 +177,10 @@ end
 local function encode_value(v, names, miss, key)
   local kind <const> = type(v)
   if kind == "string" then
+    if #v > CHUNK_BYTES then
+      local id = miss and miss(v, key)
+      return id and encode_other_id(EXT_STRING, id) or nil
+    end
     return encode_string(v)
   elseif kind == "number" then
     if math_type(v) == "integer" then
@@ -177,7 +194,18 @@ local function encode_value(v, names, miss, key)
   if name == nil and miss then
     name = miss(v, key)
   end
+  if kind == "function" and math_type(name) then
+    return encode_other_id(EXT_FUNCTION, name)
+  end
   return name ~= nil and encode_name(name) or nil
+end
+
+-- A key. -> bytes | nil
+local function encode_key(key, names)
+  if type(key) == "string" then
+    return encode_string(key)
+  end
+  return encode_value(key, names)
 end
 
 value_encoder.integer = encode_integer
@@ -185,6 +213,8 @@ value_encoder.string = encode_string
 value_encoder.count = encode_count
 value_encoder.packed = encode_packed
 value_encoder.value = encode_value
+value_encoder.key = encode_key
+value_encoder.name = encode_name
 -- Length of a short string -> its first byte.
 value_encoder.FIXSTR_HEAD = FIXSTR_HEAD
 

@@ -17,20 +17,19 @@ local errors <const> = require "fs.errors"
 local geometry <const> = require "fs.geometry"
 local index <const> = require "fs.index"
 local log <const> = require "fs.log"
+local past <const> = require "fs.past"
 local reader <const> = require "fs.reader"
 local replay <const> = require "fs.replay"
 local segments <const> = require "fs.segments"
 local superblock <const> = require "fs.superblock"
+local views <const> = require "fs.views"
 
 local volume <const> = {}
 
-local KIND_DELETE <const>, LAST_OBJECT_KIND <const> = layout.KIND_DELETE, layout.KIND_MAP_NODE
-local PAGE_KINDS <const> = {
-  [layout.KIND_CHECKPOINT] = true, [layout.KIND_OBJECT_PAGE] = true,
-  [layout.KIND_SEGMENT_PAGE] = true, [layout.KIND_TRANSACTION_PAGE] = true,
-}
 local PAGE_CACHE_PAGES <const> = 192
 local SMALL_CACHE_PAGES <const> = 32
+--- Pages of snapshots and of the past, which have most of them in common.
+local PAST_CACHE_PAGES <const> = 96
 
 local methods <const> = {}
 methods.__index = methods
@@ -46,53 +45,7 @@ local function open_trees(self)
   self.objects = tree(self, "object", layout.KIND_OBJECT_PAGE, PAGE_CACHE_PAGES)
   self.transactions = tree(self, "transaction", layout.KIND_TRANSACTION_PAGE, SMALL_CACHE_PAGES)
   self.segment_tree = tree(self, "segment", layout.KIND_SEGMENT_PAGE, SMALL_CACHE_PAGES)
-end
-
-local function nonsense(what, id)
-  return errors.new("corrupt", ("%s %d"):format(what, id))
-end
-
---- Judges an entry of a replayed transaction: the slot to set (a pointer, or false for a deletion), "passed over" for a page
---- and for what a checkpoint moved: its pages point to it, and nothing else does.
-local function slot_of(record, id, pointer, seen)
-  local _, kind <const>, payload_bytes <const> = entry.parse_pointer(pointer)
-  local user <const> = record.commit_kind == layout.COMMIT_USER
-  if not user and PAGE_KINDS[kind] then return "passed over" end
-  if id < layout.ROOT_ID or id >= record.next_id then return nonsense("an object with id", id) end
-  if kind == KIND_DELETE and payload_bytes == 0 and not seen.moving then
-    if seen[id] then return nonsense("two entries for object", id) end
-    seen[id] = true
-    return false
-  end
-  if kind < 1 or kind > LAST_OBJECT_KIND then return nonsense("an entry of kind", kind) end
-  if seen.moving then return "passed over" end
-  if seen[id] then return nonsense("two entries for object", id) end
-  seen[id] = true
-  return pointer
-end
-
---- Whether a transaction's entries are those of a checkpoint.
-local function has_checkpoint(entries)
-  for at = 2, #entries, 2 do
-    local _, kind <const> = entry.parse_pointer(entries[at])
-    if kind == layout.KIND_CHECKPOINT then return true end
-  end
-  return false
-end
-
---- Takes a whole transaction of the log into the indexes. Nothing is taken of one that makes no sense.
-local function apply(self, record, entries)
-  local seen <const>, slots <const> = {moving = record.commit_kind ~= layout.COMMIT_USER and has_checkpoint(entries)}, {}
-  for at = 1, #entries, 2 do
-    local slot <const>, err = slot_of(record, entries[at], entries[at + 1], seen)
-    if slot == nil then return nil, err end
-    slots[#slots + 1] = slot
-  end
-  for position, slot in ipairs(slots) do
-    if slot ~= "passed over" then self.objects:set(entries[position * 2 - 1], slot) end
-  end
-  self:committed(record)
-  return true
+  self.past_pages, self.chain = cache.new(PAST_CACHE_PAGES), {}
 end
 
 --- volume:committed(record) notes a transaction that is in the log: its number, the ids it used up.
@@ -104,10 +57,34 @@ function methods:committed(record)
   if self.oldest_transaction == 0 then self.oldest_transaction = record.transaction end
 end
 
+--- volume:oldest() → the oldest transaction that answers, 0 for none: what the history holds, and not more than `keep` asks for.
+function methods:oldest()
+  if self.oldest_transaction == 0 or self.keep_transactions == 0 then return self.oldest_transaction end
+  return math.max(self.oldest_transaction, self.log.transaction - self.keep_transactions + 1)
+end
+
+--- volume:checkpointed(): one was made, and is durable.
+function methods:checkpointed()
+  past.grew(self)
+end
+
+--- volume:forget_before(transaction): older transactions no longer answer.
+function methods:forget_before(oldest)
+  local last <const> = self.log.transaction
+  if self.oldest_transaction == 0 or oldest <= self.oldest_transaction then return end
+  self.transactions:remove_before(math.min(oldest, last + 1))
+  self.oldest_transaction = oldest <= last and oldest or 0
+end
+
 local function run_replay(self)
   return replay.run {
     device = self.device, crc32c = self.crc32c, geometry = self.geometry, superblock = self.superblock,
-    apply = function(record, entries) return apply(self, record, entries) end,
+    apply = function(record, entries)
+      local taken <const>, err = replay.apply(self.objects, record, entries)
+      if not taken then return nil, err end
+      self:committed(record)
+      return true
+    end,
   }
 end
 
@@ -130,15 +107,18 @@ function volume.mount(options)
   local self <const> = setmetatable({
     device = device, crc32c = primitives.crc32c, now = primitives.now,
     chosen = chosen, superblock = chosen.fields, geometry = geometry.new(chosen.fields),
-    read_only = chosen.read_only, claimed = false, commits_since = 0, growth = 0,
-    payload_bytes = 0,
+    read_only = chosen.read_only, claimed = false, commits_since = 0,
+    -- Since the last checkpoint: what commits made the present larger, and what they replaced that a snapshot holds.
+    growth = 0, held = 0,
+    segments_cleaned = 0, payload_bytes = 0,
   }, methods)
   if options.read_only then self.read_only = "mounted read-only" end
   self.reader = reader.new {device = device, crc32c = self.crc32c, geometry = self.geometry,
     cache_bytes = options.cache_bytes}
   local record <const>, pointer = checkpoint.load(self.reader, self.superblock)
   if not record then return nil, pointer end
-  self.record, self.checkpoint = record, pointer
+  self.record, self.checkpoint, self.snapshots = record, pointer, record.snapshots
+  self.keep_transactions, self.views = record.keep_transactions, views.new()
   self.next_id, self.oldest_transaction = record.next_id, record.oldest_transaction
   open_trees(self)
   local result <const>, problem = run_replay(self)

@@ -2,9 +2,10 @@
 --
 --     local grants, lines = capabilities.grant(core, capabilities.console)
 -- grants.com1 = {ports = range, irq = line, line = number, …}; `lines` is the set of interrupt lines that the process may
--- wait for. A row: ports or other port ranges by name = {first, count}, memory = {address, bytes}, irq = line number.
--- The numbers are those of the PC (IBM PC/AT Technical Reference; ATA: 82371SB data sheet 2.2); which devices are really
--- there is for the drivers to find out.
+-- wait for. A row: ports or other port ranges by name = {first, count}, memory = {address, bytes}, irq = line number,
+-- bus_master = {dma = what core.dma takes, status = port}, of which {engine =, status = range} is granted.
+-- The numbers are those of the PC (IBM PC/AT Technical Reference); which devices are really there is for the drivers to
+-- find out. Where the disk channels are is for PCI to say (kernel.machine).
 
 local capabilities <const> = {}
 
@@ -21,17 +22,14 @@ capabilities.run_console = {
   com2 = {ports = {0x2F8, 8}},
 }
 
-capabilities.disk = {
-  ata0 = {command = {0x1F0, 8}, control = {0x3F6, 1}, irq = 14},
-  ata1 = {command = {0x170, 8}, control = {0x376, 1}, irq = 15},
-}
-
 capabilities.firmware = {ports = {0x510, 2}}
+capabilities.pci = {ports = {0xCF8, 8}}
 capabilities.clock_chip = {ports = {0x70, 2}}
 
 local function capability(core, name, value)
   if name == "irq" then return core.irq(value) end
   if name == "memory" then return core.physical(value[1], value[2]) end
+  if name == "bus_master" then return {engine = core.dma(value.dma), status = core.ports(value.status, 1)} end
   return core.ports(value[1], value[2])
 end
 

@@ -4,6 +4,7 @@
 --     local machine = require("kernel.machine").new(core, drivers)      drivers.fwcfg() → the module, and so on
 --     machine.configuration(name) → string | nil          QEMU's fw_cfg item opt/khoros/NAME
 --     machine.options() → table of the key=value lines of opt/khoros/options and of the kernel command line
+--     machine.disk_channels(with_dma) → rows of kernel.capabilities by name: "ata0", "ata1", …
 --     machine.set_clock() → microseconds from 1970 to boot (0 when there is no usable clock)
 --     machine.power(what) → nil, failure (it does not return when it works)
 
@@ -36,6 +37,31 @@ function machine.new(core, drivers)
     -- The boot menu's word for a start that changes nothing.
     if (" " .. (core.command_line or "") .. " "):find("%ssafe%s") then options.safe = "1" end
     return options
+  end
+
+  -- With a bus master where the controller has one, which from now on may access memory: what it does there is for its
+  -- engine alone to say (core.dma).
+  local function channel_row(pci, channel, with_dma)
+    local row <const> = {
+      command = {channel.command.first, channel.command.count}, control = {channel.control.first, channel.control.count},
+      irq = channel.irq_line,
+    }
+    if channel.bus_master and with_dma then
+      pci.enable_master(channel.pci)
+      local half <const>, first <const> = drivers.bus_master(), channel.bus_master.first
+      row.bus_master = {dma = half.description(first), status = half.status_port(first)}
+    end
+    return row
+  end
+
+  function self.disk_channels(with_dma)
+    local driver <const> = drivers.pci()
+    local pci <const> = driver.new{configuration = ports_of(capabilities.pci)}
+    local channels = pci and pci.ide_channels() or {}
+    if #channels == 0 then channels = driver.legacy_ide_channels() end
+    local rows <const> = {}
+    for _, channel in ipairs(channels) do rows[channel.name] = channel_row(pci, channel, with_dma) end
+    return rows
   end
 
   function self.set_clock()

@@ -6,7 +6,7 @@
 -- raw, system, arguments, keep_text, adopt}, anything else with (arguments…).
 --
 -- `system` (a global in services; everywhere the module of that name):
---     id, name · send, receive, call, call_within, reply · sleep, now, time, clock, cpu, random, memory, crc32c, heap
+--     id, name · send, receive, call, call_within, reply · sleep, now, time, clock, cpu, random, memory, crc32c, codec, heap
 --     spawn, kill, wait, ps, exit, yield, self, evaluate · register, unregister, lookup · listen, interrupt, power, machine
 -- Promises: a process sees its own libraries and nothing of another's; print and io.write reach the console in the order
 -- in which they were called.
@@ -158,7 +158,7 @@ end
 -- --- time, chance, memory ---------------------------------------------------------------------------------------
 
 system.clock, system.random, system.memory, system.crc32c = kernel.clock, kernel.random, kernel.memory, kernel.crc32c
-system.cpu, system.heap = kernel.cpu, kernel.heap
+system.codec, system.cpu, system.heap = kernel.codec, kernel.cpu, kernel.heap
 
 --- Seconds since the machine started.
 function system.now()

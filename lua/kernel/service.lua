@@ -1,7 +1,7 @@
 -- The loop of a service: one request after the other.
 --
 --     local service = require "kernel.service"
---     service.serve(handlers [, {log = function(text), together = {operation = handler}}])        never returns
+--     service.serve(handlers [, {log = function(text), together = {operation = handler}, idle = function}])     never returns
 -- A request is system.call(service, operation, …); handlers[operation](client id, …) gives the reply. A handler that
 -- throws gives nil, message and is logged with its traceback; a reply that cannot be sent likewise. An operation that
 -- nobody handles gives nil, "no such operation". service.badge() is the badge of the endpoint the request came by.
@@ -9,7 +9,10 @@
 -- Requests for an operation of `together` that wait one behind the other are answered with one call of its handler: it gets
 -- a list of {client =, arguments...}, at most TOGETHER_MAX of them, and returns a list of packed replies in their order.
 --
--- Promise: no request, whatever it carries, ends the loop.
+-- While no letter waits, `idle` is called again and again, as long as it answers true; after the next letter it is asked again. Each
+-- call should be short: a letter that comes meanwhile waits for it.
+--
+-- Promise: no request, whatever it carries, ends the loop, nor does a failure of `idle`.
 
 local _, system <const> = ...
 
@@ -90,10 +93,11 @@ end
 
 function service.serve(handlers, options)
   local log <const> = options and options.log or system.log
-  local together <const> = options and options.together or {}
-  local waiting
+  local together <const>, idle <const> = options and options.together or {}, options and options.idle
+  local waiting, restless = nil, idle ~= nil
   local function took(sender, operation, ...)
     if not sender then return end
+    restless = idle ~= nil
     local handler <const> = sender.kind == "call" and together[operation]
     if not handler then return service.handle(handlers, log, sender, operation, ...) end
     local list <const>, behind = gather(operation, sender, ...)
@@ -101,9 +105,19 @@ function service.serve(handlers, options)
     handle_together(handler, log, list)
   end
   local function turn()
-    local letter <const> = waiting
+    local letter = waiting
     waiting = nil
     if letter then return took(table.unpack(letter, 1, letter.n)) end
+    if restless then
+      letter = table.pack(system.receive(0))
+      if not letter[1] then
+        -- Should it fail, it is asked again after the next letter, and not before.
+        restless = false
+        restless = idle() == true
+        return
+      end
+      return took(table.unpack(letter, 1, letter.n))
+    end
     took(system.receive())
   end
   -- A letter for which there is not enough memory raises in receive.

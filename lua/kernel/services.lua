@@ -7,6 +7,7 @@
 --        → {process = process or nil while it is down, id=}
 -- Policy: a service that ends, however that came, is started again at once; from the fourth end within a minute on, after a
 -- pause of 1, 2, 4 … at most LONGEST_PAUSE seconds, so that one that fails at its start does not take the machine.
+-- A service is granted `life` besides: 1 at its first start, 2 at the next, and so on.
 -- Promises: the end is recorded and logged with its traceback; who waits for an answer of the service, or calls it while it
 -- is down, gets nil, "dead"; its ports, interrupt lines and memory are taken from the dead process and given anew.
 
@@ -68,6 +69,8 @@ function services.new(parts)
     local grants, lines = {}, {}
     if spec.rows then grants, lines = capabilities.grant(core, spec.rows) end
     for name, value in pairs(spec.grants or {}) do grants[name] = value end
+    service.lives = service.lives + 1
+    grants.life = service.lives
     local process <const>, err <const> = processes.create({
       id = service.id, name = spec.name, module = spec.module, service = true, essential = true,
       memory = spec.memory or SERVICE_MEMORY, grants = grants, lines = lines, privileges = spec.privileges,
@@ -84,7 +87,7 @@ function services.new(parts)
   end
 
   function self.start(spec)
-    local service <const> = {spec = spec, ends = {}}
+    local service <const> = {spec = spec, ends = {}, lives = 0}
     start(service)
     return service
   end

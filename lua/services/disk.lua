@@ -1,10 +1,12 @@
 -- The disk service: finds the disks of the ATA channels and the store on one of them, and serves the store.
 --
--- chunk(grants): grants.ata0, ata1 = {command=, control= port ranges, irq=, name=}; grants.read_only. Requests are those of fs.store
--- (allocate, read, commit, log, info, status, checkpoint, close) and
+-- chunk(grants): grants.ata0, ata1, … = {command=, control= port ranges, irq=, bus_master={engine=, status=} or nil};
+-- grants.read_only; grants.life: from the second on, drives may stand in the middle of a command. Requests are those of fs.store
+-- (all but commit_all and tidy) and
 --     describe() → {usable = boolean, description=, state=, warnings={…}}   once the disks have been looked at
 --     disks() → list of {name=, description=, sectors=, finding=}
--- Commits that wait behind each other become one transaction with one FLUSH.
+-- Commits that wait behind each other become one transaction with one FLUSH. While nobody asks for anything, garbage is collected
+-- and segments are cleaned in small steps.
 -- Promises: a disk that holds something else is left alone and named in a warning; a disk that does not answer costs its
 -- driver's timeout and nothing else; everything that fails is nil, err, err being a plain table.
 
@@ -14,6 +16,9 @@ local ata <const> = require "drivers.ata"
 local service <const> = require "kernel.service"
 
 local primitives <const> = {crc32c = system.crc32c, now = system.time, random = system.random}
+
+--- Objects that one step of a collection looks at.
+local IDLE_BUDGET <const> = 128
 
 local NO_STORE <const> = {code = "no_store", message = "there is no store"}
 
@@ -26,13 +31,16 @@ local function plain(err)
 end
 
 local function find_disks()
-  for _, name in ipairs{"ata0", "ata1"} do
+  local number = 0
+  while grants["ata" .. number] do
+    local name <const> = "ata" .. number
     local row <const> = grants[name]
-    local channel <const> = row and ata.new{
-      command = row.command, control = row.control, irq = row.irq, clock = system.clock, sleep = system.sleep,
-      memory = system.memory, name = name,
+    local channel <const> = ata.new{
+      command = row.command, control = row.control, irq = row.irq, bus_master = row.bus_master, clock = system.clock,
+      sleep = system.sleep, memory = system.memory, name = name, reset = grants.life > 1,
     }
-    for _, device in ipairs(channel and channel.devices or {}) do disks[#disks + 1] = device end
+    for _, device in ipairs(channel.devices) do disks[#disks + 1] = device end
+    number = number + 1
   end
 end
 
@@ -78,7 +86,10 @@ function handlers.disks()
 end
 
 -- A client that stops answering is none of ours: requests are one at a time and all plain values.
-for _, operation in ipairs{"allocate", "read", "log", "info", "status", "checkpoint", "transaction"} do
+for _, operation in ipairs{
+  "allocate", "read", "missing", "log", "info", "status", "checkpoint", "transaction", "view", "close_view", "written",
+  "snapshot", "snapshots", "delete_snapshot", "keep", "gc",
+} do
   handlers[operation] = function(_, ...)
     if not mounted then return nil, NO_STORE end
     return mounted[operation](...)
@@ -98,6 +109,10 @@ local function commit_together(list)
   return mounted and mounted.commit_all(requests) or requests
 end
 
+local function tidy()
+  return mounted and mounted.tidy(IDLE_BUDGET) or false
+end
+
 find_disks()
 find_store()
-service.serve(handlers, {together = {commit = commit_together}})
+service.serve(handlers, {together = {commit = commit_together}, idle = tidy})

@@ -18,7 +18,9 @@ end
 
 local function open_objects()
   if not grants.store then return nil end
-  return require("fs.objects").open{store = require("services.remote_store").new(system, grants.store), environment = _G, debug = trust.raw}
+  return require("fs.objects").open{
+    store = require("services.remote_store").new(system, grants.store), environment = _G, debug = trust.raw, codec = system.codec,
+  }
 end
 
 local function source_of(chunk)

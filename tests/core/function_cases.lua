@@ -1,4 +1,4 @@
--- Cases of functions that travel: kernel/sandbox/functions.c and lua/kernel/functions.lua in a process, by way of the supervisor
+-- Cases of functions that travel: kernel/sandbox/prototypes.c and lua/kernel/functions.lua in a process, by way of the supervisor
 -- and back into the same process, where both can be compared. Each runs in a fresh host program.
 
 local core <const>, host <const>, folder <const>, name <const> = ...
@@ -162,16 +162,15 @@ end
 
 function cases.numbers_that_are_none()
   run[[
-    local raw = kernel.raw
+    local prototypes = kernel.raw.prototypes
     local chunk = load("return function() return function() end, 1 end")
-    assert(raw.function_at(chunk, 0) and raw.function_at(chunk, 1) and raw.function_at(chunk, 2))
-    assert(raw.function_at(chunk, 3) == nil and raw.function_at(chunk, math.maxinteger) == nil)
-    for _, bad in ipairs{-1, math.mininteger} do assert(not pcall(raw.function_at, chunk, bad)) end
+    for number = 0, 2 do assert(prototypes.instantiate(chunk, number)) end
+    for _, none in ipairs{3, -1, math.maxinteger, math.mininteger} do assert(not prototypes.instantiate(chunk, none)) end
     for _, bad in ipairs{print, 1, "x", {}} do
-      assert(not pcall(raw.function_at, bad, 0) and not pcall(raw.number_of, bad, chunk) and not pcall(raw.number_of, chunk, bad))
+      assert(not pcall(prototypes.instantiate, bad, 0) and not pcall(prototypes.lines, bad) and not pcall(prototypes.dump, bad))
     end
-    assert(raw.number_of(chunk, function() end) == nil and raw.number_of(chunk, chunk) == 0)
-    assert(not pcall(raw.function_at) and not pcall(raw.number_of, chunk))
+    assert(not pcall(prototypes.instantiate) and not pcall(prototypes.instantiate, chunk) and not pcall(prototypes.dump))
+    assert(#prototypes.lines(chunk) == 6)
   ]]
 end
 

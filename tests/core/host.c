@@ -1,5 +1,5 @@
 /* The process core as a Linux program: kernel/{arena,object,capability,block,copy,process*,coroutine,
- * lua_process,sandbox/libraries}.c and switch.S as they are, with the rest of the kernel played by
+ * lua_process,lua_dma,sandbox/libraries}.c and switch.S as they are, with the rest of the kernel played by
  * this file. It runs a Lua script as the supervisor:
  *
  *     host [--lua DIR] SCRIPT [ARGUMENT…]        script(core, host, ARGUMENT…)
@@ -13,6 +13,9 @@
  *   host.tick_every(us)       ticks by timer from now on (0: off)
  *   host.seed(n)              of random_u64
  *   host.arena_check(seed, steps)     see arena_check.c
+ *   host.read_exactly(payload)        reads it where the byte after its last is not to be read: could it?
+ *   host.dma_moves(value)     see dma_model.c
+ *   host.read(path)           the text of a file
  */
 #include <dirent.h>
 #include <signal.h>
@@ -32,8 +35,10 @@
 
 #include "archive.h"
 #include "arena_check.h"
+#include "dma_model.h"
 #include "cpu.h"
 #include "block.h"
+#include "fingerprint.h"
 #include "lauxlib.h"
 #include "lua.h"
 #include "lua_bindings.h"
@@ -54,12 +59,12 @@ static size_t pages_out, page_budget = SIZE_MAX;
 /* What somebody else has left there. */
 #define LEFT_BEHIND 0xa5
 
-void *page_alloc_raw(size_t pages)
+static void *map_pages(size_t pages, int flags)
 {
     if (pages == 0 || pages > page_budget)
         return NULL;
-    void *run = mmap(NULL, pages * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                     -1, 0);
+    void *run = mmap(NULL, pages * PAGE_SIZE, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
     if (run == MAP_FAILED)
         return NULL;
     /* Whoever had these addresses before may have left them poisoned. */
@@ -71,9 +76,22 @@ void *page_alloc_raw(size_t pages)
     return run;
 }
 
+void *page_alloc_raw(size_t pages)
+{
+    return map_pages(pages, 0);
+}
+
 void *page_alloc(size_t pages)
 {
     void *run = page_alloc_raw(pages);
+    return run ? memset(run, 0, pages * PAGE_SIZE) : NULL;
+}
+
+void *page_alloc_below(size_t pages, uintptr_t limit)
+{
+    if (limit < (uintptr_t)1 << 31)
+        abort();    /* MAP_32BIT gives the first 2 GiB, no less */
+    void *run = map_pages(pages, MAP_32BIT);
     return run ? memset(run, 0, pages * PAGE_SIZE) : NULL;
 }
 
@@ -290,9 +308,31 @@ static int l_seed(lua_State *L)
     return 0;
 }
 
+static int l_read_exactly(lua_State *L)
+{
+    struct codec_input payload;
+    struct fingerprint_key key;
+    fingerprint result;
+    const char *bytes = luaL_checklstring(L, 1, &payload.length);
+    char *copy = malloc(payload.length);
+    memcpy(copy, bytes, payload.length);
+    payload.bytes = (const uint8_t *)copy;
+    fingerprint_key_make(&key, (const uint8_t[FINGERPRINT_KEY_BYTES]){0});
+    lua_pushboolean(L, fingerprint_of_payload(&key, payload, &result));
+    free(copy);
+    return 1;
+}
+
+static int l_read(lua_State *L)
+{
+    const char *path = luaL_checkstring(L, 1);
+    return push_file(L, path) ? 1 : luaL_error(L, "cannot read %s", path);
+}
+
 static const luaL_Reg host_functions[] = {
     {"pages", l_pages}, {"page_budget", l_page_budget}, {"tick_every", l_tick_every},
-    {"seed", l_seed}, {"arena_check", l_arena_check}, {NULL, NULL},
+    {"seed", l_seed}, {"arena_check", l_arena_check}, {"dma_moves", l_dma_moves}, {"read", l_read},
+    {"read_exactly", l_read_exactly}, {NULL, NULL},
 };
 
 /* --- what Lua's libraries do not reach (sandbox/hosted.h) and scripts need ------------------------ */
@@ -353,7 +393,9 @@ static void push_core(lua_State *L)
     archive_open(L);
     lua_clock_open(L);
     lua_crc32c_open(L);
+    lua_codec_open(L);
     block_open(L);
+    lua_dma_open(L);
     process_open(L);
     lua_pushinteger(L, (lua_Integer)1 << 32);
     lua_setfield(L, -2, "memory_bytes");
@@ -383,6 +425,7 @@ int main(int count, char **arguments)
         return 2;
     boot_cpu.lua_running = L;
     open_outside(L);
+    luaL_checkstack(L, count + 8, NULL);
     lua_pushcfunction(L, l_traceback);
     lua_pushcfunction(L, l_run);
     lua_pushstring(L, arguments[first]);

@@ -220,7 +220,7 @@ class Pair:
         self.image = device.data
 
     def guest_turn(self, close: bool) -> None:
-        store = Store(Disk(self.image))
+        store = Store(Disk(self.image), payloads=True, collect=False)
         for _ in range(self.rng.randrange(4)):
             fresh = self.rng.choice([0, 1, 3, 40])
             changes = self.changes(store.allocate(fresh) if fresh else 0, fresh)
@@ -238,7 +238,7 @@ class Pair:
         report = check.check(store)
         errors = [f.text for f in report.findings if f.error and "refers to" not in f.text]
         assert errors == []
-        guest = Store(Disk(bytearray(self.image)), read_only=True)
+        guest = Store(Disk(bytearray(self.image)), read_only=True, payloads=True)
         ids = sorted(self.model)
         for start in range(0, len(ids), 100):
             part = ids[start : start + 100]
@@ -278,7 +278,7 @@ def host_verdict(image: bytes) -> tuple[Any, ...]:
 def guest_verdict(image: bytes) -> tuple[Any, ...]:
     """The same from lua/fs."""
     try:
-        store = Store(Disk(bytearray(image)), read_only=True)
+        store = Store(Disk(bytearray(image)), read_only=True, payloads=True)
     except StoreError as error:
         return ("refused", error.code)
     mounted = store.lua.execute(_MOUNT, lua_device(store.lua, store.disk), primitives(store.lua))

@@ -144,7 +144,7 @@ def test_when_space_ran_out_the_oldest_are_refused(rng):
 def test_what_the_guest_wrote(rng):
     """The same over lua/fs, which checkpoints and cleans by its own rules."""
     image, states = bytearray(new_disk()), [{}]
-    guest = Store(Disk(image))
+    guest = Store(Disk(image), payloads=True, collect=False)
     for number in range(60):
         state = dict(states[-1])
         state[1] = table(n=number)
@@ -154,7 +154,7 @@ def test_what_the_guest_wrote(rng):
         states.append(state)
         if number % 20 == 7:
             guest.close()
-            guest = Store(Disk(image))
+            guest = Store(Disk(image), payloads=True, collect=False)
         if number % 10 == 5:
             assert_past(image, states)
     guest.close()

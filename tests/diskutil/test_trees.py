@@ -142,3 +142,32 @@ def test_a_string_of_another_length_than_stated(path, stated):
                   node(3, b"\xc4\x05hello"), extension=C.EXT_STRING)
     with khoros.open(path) as image, pytest.raises(ObjectError, match="bytes of a string"):
         image["x"]
+
+
+def string(identity: int, stated: int, *children: int, levels: int = 1) -> Item:
+    return Item(identity, C.KIND_TREE, kinds.encode_tree(StringTree(stated, Part(levels, list(children)))))
+
+
+def errors_of(path: Path, *items: Item) -> list[str]:
+    images.forged(path, *items, extension=C.EXT_STRING)
+    store = reader.mount(path)
+    try:
+        return [finding.text for finding in check.check(store).findings if finding.error]
+    finally:
+        store.close()
+
+
+HELLO, THERE = node(6, b"\xc4\x05hello"), node(7, b"\xc4\x05there")
+
+
+def test_strings_may_share_pieces_but_not_the_nodes_above(path):
+    """A string that took another's place shares what it can; each piece is looked at once."""
+    assert errors_of(path, string(2, 10, 6, 7), string(3, 5, 6), HELLO, THERE) == []
+    above = node(8, kinds.encode_children([6]))
+    assert errors_of(images.empty(path.with_name("b.img")), string(2, 5, 8, levels=2), string(3, 5, 8, levels=2),
+                     above, HELLO) == ["object 8 is a part of object 2 and of object 3"]
+
+
+def test_a_shared_piece_does_not_hide_a_wrong_length(path):
+    [text] = errors_of(path, string(2, 10, 6, 7), string(3, 6, 6), HELLO, THERE)
+    assert "bytes of a string" in text

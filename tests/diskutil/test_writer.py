@@ -128,7 +128,7 @@ def test_a_cut_is_recovered_by_host_and_guest_alike(rng):
         disk[offset : offset + 512] = data[:512]
         transaction, _ = state_of(bytes(disk))
         guest_disk = bytearray(disk)
-        guest = Store(Disk(guest_disk))
+        guest = Store(Disk(guest_disk), payloads=True)
         guest.commit({guest.allocate(): table(by="guest"), 1: table(by="guest")})
         guest.close()
         host = MemoryDevice(bytearray(disk))

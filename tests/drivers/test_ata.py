@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.drivers.ata_bench import Bench, DiskError
+from tests.drivers.ata_bench import Bench, DiskError, pattern
 from tests.support.ata_model import SECTOR, AtaChannel, Drive, Fault
 from tests.support.machine import Machine
-
-
-def pattern(lba: int, count: int, seed: int = 0) -> bytes:
-    """Sectors that differ from each other and from those of another seed."""
-    return b"".join(struct.pack("<QQ", lba + i, seed + 1) * (SECTOR // 16) for i in range(count))
 
 
 def bench(**options) -> Bench:
@@ -523,9 +516,9 @@ BUGS = {
         "write_address_28(ports, lba >> 24, count >> 8)\n  write_address_28(ports, lba, count)",
         "write_address_28(ports, lba, count)\n  write_address_28(ports, lba >> 24, count >> 8)"),
     "28-bit commands for all addresses": (
-        PIO,
-        "local narrow = lba + count <= math.min(drive.identity.sector_count_28, ata.SECTORS_28) and count <= 256",
-        "local narrow = count <= 256"),
+        DRIVE,
+        "return count <= ata.COUNT_28 and lba + count <= math.min(self.identity.sector_count_28, ata.SECTORS_28)",
+        "return count <= ata.COUNT_28"),
     "flush forgotten": (DRIVE, "ok, err = flush_command(self)", "ok, err = true, nil"),
     "DEV bit forgotten": (
         CHANNEL,

@@ -28,7 +28,11 @@ def ide(path: Path, index: int) -> list[str]:
     return ["-drive", f"file={path},format=raw,if=ide,index={index}"]
 
 
-def test_four_disks_on_two_channels(tmp_path, rng):
+PIO = "PIO 32-bit, 16 sectors a block"
+
+
+@pytest.mark.parametrize(("case", "way"), [("disks", "DMA"), ("disks pio", PIO)])
+def test_four_disks_on_two_channels(case, way, tmp_path, rng):
     arguments, sums = [], []
     sectors = [1024 + 100 * index for index in range(4)]
     for index, count in enumerate(sectors):
@@ -37,13 +41,57 @@ def test_four_disks_on_two_channels(tmp_path, rng):
         path = tmp_path / f"{index}.img"
         path.write_bytes(data)
         arguments += ide(path, index)
-    result = booted.run("disks", *arguments)
+    result = booted.run(case, *arguments)
     result.assert_well()
     assert [kind for _, _, kind, _ in result.values("found")] == ["disk"] * 4
     assert [found for _, found in result.values("crc")] == sums
-    assert all("PIO 32-bit, 16 sectors a block" in text for (text,) in result.values("disk"))
+    assert all(text.endswith(f"LBA48, {way}") for (text,) in result.values("disk"))
     for index, count in enumerate(sectors):
         assert (tmp_path / f"{index}.img").read_bytes() == rewritten(index + 1, count)
+
+
+@pytest.mark.parametrize(
+    ("machine", "way"),
+    [
+        # No PCI, so no bus master; memory that 32 bits of address do not reach; a controller in a slot of its own.
+        (["-M", "isapc", "-cpu", "max"], PIO),
+        (["-m", "6G"], "DMA"),
+        (["-M", "q35", "-device", "piix4-ide,id=ide"], "DMA"),
+    ],
+    ids=["without PCI", "above 4 GiB", "q35"],
+)
+def test_a_disk_in_other_machines(machine, way, tmp_path, rng):
+    path = tmp_path / "disk.img"
+    data = rng.randbytes(3000 * SECTOR)
+    path.write_bytes(data)
+    disk = ide(path, 0)
+    if "q35" in machine:
+        disk = ["-drive", f"file={path},format=raw,if=none,id=disk", "-device", "ide-hd,bus=ide.0,drive=disk"]
+    result = booted.run("disks", *machine, *disk)
+    result.assert_well()
+    assert result.values("disk")[0][0].endswith(f"LBA48, {way}")
+    assert result.values("crc") == [["1", crc(data)]] and path.read_bytes() == rewritten(1, 3000)
+
+
+def slow(path: Path) -> list[str]:
+    """A disk that moves 100,000 bytes a second once the first have been let pass."""
+    return ["-drive", f"file={path},format=raw,if=ide,index=0,throttling.bps-total=100000"]
+
+
+@pytest.mark.parametrize("way", ["kill", "error", "free"])
+def test_memory_that_a_transfer_had_belongs_to_its_next_owner(way, tmp_path, rng):
+    path = tmp_path / "disk.img"
+    path.write_bytes(rng.randbytes(2000 * SECTOR))
+    booted.run(f"killed {way}", *slow(path), "-m", "64").assert_well()
+
+
+def test_a_transfer_that_takes_too_long_is_broken_off(tmp_path, rng):
+    path = tmp_path / "disk.img"
+    data = rng.randbytes(20000 * SECTOR)
+    path.write_bytes(data)
+    result = booted.run("slow", *slow(path))
+    result.assert_well()
+    assert result.values("crc") == [[crc(data[:SECTOR])]]
 
 
 def test_a_cd_drive_beside_a_disk_and_nothing_else(tmp_path):
@@ -62,7 +110,8 @@ def test_no_disk_at_all():
     assert [kind for _, _, kind, _ in result.values("found")] == ["absent"] * 4
 
 
-def test_errors_of_the_disk(tmp_path):
+@pytest.mark.parametrize("way", ["dma", "pio"])
+def test_errors_of_the_disk(way, tmp_path):
     path = tmp_path / "disk.img"
     path.write_bytes(bytes(1 << 20))
     rules = [
@@ -71,7 +120,7 @@ def test_errors_of_the_disk(tmp_path):
         for option in ("event=none", f"iotype={direction}", f"sector={sector}", "errno=5", "once=off")
     ]
     node = ["driver=raw", "node-name=disk", "file.driver=blkdebug", "file.image.driver=file", f"file.image.filename={path}", *rules]
-    result = booted.run("errors", "-blockdev", ",".join(node),
+    result = booted.run(f"errors {way}", "-blockdev", ",".join(node),
                         "-device", "ide-hd,drive=disk,bus=ide.0,rerror=report,werror=report")
     result.assert_well()
     ((code, lba, message),) = result.values("read error")

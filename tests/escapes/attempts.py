@@ -33,6 +33,7 @@ class Attempt:
     held: str = r"^finished held"
     without: str = ESCAPED
     ports: bool = False  # needs a port range: on the host only
+    engine: bool = False  # needs a DMA engine, and ports besides: an access to one lets it move
     block: bool = False  # gets a block of 64 bytes in parameters.block
     memory: int | None = None
     seconds: float | None = None
@@ -322,6 +323,42 @@ PORTS = [
     port("burst before the block", "p:in32s(0, b, -4, 1)", "block range", OUTSIDE, WILD),
     port("burst of a count that wraps around", "p:in32s(0, b, 0, 1 << 62)", "burst count", r"held.*not a count", WILD),
 ]
+
+
+
+def transfer(name: str, attack: str, guard: str, held: str = r"^finished held", without: str = ESCAPED) -> Attempt:
+    """An attack with the engine `e`, the block `b` that it reaches, and `moves()`, after which it has moved."""
+    begin = "local e, p = parameters.engine, parameters.ports local b = e:memory(8192) local function moves() p:in8(0) end "
+    return Attempt(
+        f"transfer {name}", begin + attack, Off(guard), held, without, ports=True, engine=True, memory=64 << 20,
+    )  # fmt: skip
+
+
+RUN = "e:prepare('in', b, 0, 8192) e:start() "
+TRANSFERS = [
+    transfer("past the block", "return raises(function() e:prepare('in', b, 4096, 8192) e:start() moves() end)",
+             "block range", OUTSIDE, WILD),
+    transfer("before the block", "return raises(function() e:prepare('in', b, -65536, 4096) e:start() moves() end)",
+             "block range", OUTSIDE, WILD),
+    transfer("into a block out of reach",
+             "return raises(function() e:prepare('in', system.memory(4096), 0, 4096) e:start() moves() end)",
+             "engine reach", r"held.*does not reach", WILD),
+    transfer("of more regions than the table has",
+             "local b = e:memory(40 << 20) return raises(function() e:prepare('in', b, 0, #b) e:start() end)",
+             "engine regions", r"held.*too many"),
+    transfer("into memory that was freed", RUN + """b:free() moves()
+      local next_owner = e:memory(8192) moves()
+      return next_owner:u8(0) == 0 and "held" or "escaped" """,
+             "transfer broken off", without=WILD),
+    transfer("into memory that was collected", RUN + """b = nil collectgarbage() moves()
+      local next_owner = e:memory(8192) moves()
+      return next_owner:u8(0) == 0 and "held" or "escaped" """,
+             "transfer broken off", without=WILD),
+    transfer("into memory of the one it was sent to", RUN + """return refused(victim,
+      "return (...):size()", b)""", "transfer not sent", r"held.*a transfer moves its bytes"),
+    transfer("by an engine that was sent away", RUN + """return refused(victim,
+      "return true", e)""", "engine not sent", r"held.*a transfer is under way"),
+]  # fmt: skip
 
 FRAME = "string.pack('<c1s4', 'x', '\\0')"
 SYSTEM = [
@@ -622,5 +659,5 @@ KILLED = [
 ]
 
 ATTEMPTS = [
-    *LIBRARIES, *ISOLATION, *HOSTILE_VALUES, *BLOCKS, *PORTS, *SYSTEM, *COROUTINES, *MEMORY, *KILLED,
+    *LIBRARIES, *ISOLATION, *HOSTILE_VALUES, *BLOCKS, *PORTS, *TRANSFERS, *SYSTEM, *COROUTINES, *MEMORY, *KILLED,
 ]  # fmt: skip

@@ -2,8 +2,8 @@
 -- the booted guest (as what `khoros run` runs) and in the core's host build (host.lua).
 --
 -- chunk(grants, attempts, in_process): attempts = list of {name =, source =, memory = or nil, seconds = or nil, ports = boolean,
--- unsafe = boolean, kill_after = seconds or nil}; in_process: `victim` is the attempt's own process, so that what no
--- boundary stops is seen to work. grants.ports: port ranges, one for each attempt that wants one.
+-- engine = boolean, unsafe = boolean, kill_after = seconds or nil}; in_process: `victim` is the attempt's own process, so that what no
+-- boundary stops is seen to work. grants.ports, engines: port ranges and DMA engines, one for each attempt that wants one.
 -- An attempt's source follows PRELUDE; it says "escaped" or "held". After every one a victim that lived beside it must
 -- still answer and have its libraries, or the line says "harmed".
 -- → lines "NAME\tOUTCOME", also printed.
@@ -66,6 +66,7 @@ local function try(attempt)
   local victim <const> = assert(system.spawn{source = VICTIM, name = "victim", memory = 32 << 20})
   local parameters <const> = {victim = victim.id, director = system.id}
   if attempt.ports then parameters.ports = table.remove(grants.ports) end
+  if attempt.engine then parameters.engine = table.remove(grants.engines) end
   if attempt.block then parameters.block = system.memory(64) end
   local child <const>, why <const> = system.spawn{
     name = attempt.name, source = PRELUDE .. (in_process and LOCAL_VICTIM or "") .. attempt.source, chunk = "=attempt",

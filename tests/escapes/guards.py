@@ -141,6 +141,31 @@ C_GUARDS: dict[str, tuple[str, str, str]] = {
         'if (guarded("port range")\n'
         "        && (offset < 0 || offset > (lua_Integer)range->count - (lua_Integer)width))",
     ),
+    "transfer broken off": (
+        "block.c",
+        "if (memory->pin)\n        memory->pin->break_off",
+        'if (guarded("transfer broken off") && memory->pin)\n        memory->pin->break_off',
+    ),
+    "transfer not sent": (
+        "block.c",
+        "if (memory->pin)\n        return",
+        'if (guarded("transfer not sent") && memory->pin)\n        return',
+    ),
+    "engine not sent": (
+        "lua_dma.c",
+        "return ((struct engine *)capability)->state == IDLE ?",
+        'return !guarded("engine not sent") || ((struct engine *)capability)->state == IDLE ?',
+    ),
+    "engine reach": (
+        "lua_dma.c",
+        "luaL_argcheck(L, address + (size_t)count <= REACH, 3,",
+        'luaL_argcheck(L, !guarded("engine reach") || address + (size_t)count <= REACH, 3,',
+    ),
+    "engine regions": (
+        "lua_dma.c",
+        "luaL_argcheck(L, describe(engine->table, address, (size_t)count), 5,",
+        'luaL_argcheck(L, describe(engine->table, address, (size_t)count) || !guarded("engine regions"), 5,',
+    ),
     "burst count": (
         "lua_port.c",
         "if (accesses < 0 || accesses > LUA_MAXINTEGER / width)",

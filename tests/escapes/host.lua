@@ -20,6 +20,7 @@ while true do
 end
 ]]
 local PORT_FIRST <const>, PORT_COUNT <const> = 0x100, 4
+local ENGINE_PORT <const> = 0x40
 
 local scheduler <const> = require("kernel.scheduler").new(core)
 local ipc <const> = require("kernel.ipc").new(scheduler, core)
@@ -31,10 +32,14 @@ local calls <const> = require("kernel.calls").new{
 scheduler.on_stop = calls.stopped
 
 local director <const>, attempts <const> = dofile(attempts_file)
-local ports <const> = {}
+local ports <const>, engines <const> = {}, {}
 for place, attempt in ipairs(attempts) do
   attempt.unsafe = control == "unsafe"
   if attempt.ports then ports[place] = core.ports(PORT_FIRST, PORT_COUNT) end
+  if attempt.engine then
+    engines[#engines + 1] =
+      core.dma{command = ENGINE_PORT, table = ENGINE_PORT + 4, start = 1, into_memory = 8, from_memory = 0}
+  end
 end
 local packed <const> = {}
 for _, range in pairs(ports) do packed[#packed + 1] = range end
@@ -43,7 +48,7 @@ local ended
 assert(processes.create{name = "service", payload = core.pack(SERVICE, {n = 0}), chunk = "=service", service = true})
 assert(processes.create{
   name = "director", chunk = "=director", memory = 512 << 20, operator = true,
-  payload = core.pack(director, table.pack({ports = packed}, attempts, control == "in_process")),
+  payload = core.pack(director, table.pack({ports = packed, engines = engines}, attempts, control == "in_process")),
   privileges = {unsafe = control == "unsafe"}, on_end = function(_, outcome) ended = outcome end,
 })
 host.tick_every(1000)

@@ -43,7 +43,7 @@ def lua(value: object) -> str:
 
 def table(attempts: Sequence[Attempt]) -> str:
     """The list of attempts as the director takes it."""
-    names = ("name", "source", "memory", "seconds", "ports", "block", "kill_after")
+    names = ("name", "source", "memory", "seconds", "ports", "engine", "block", "kill_after")
     return "{" + ",\n".join(lua({name: getattr(each, name) for name in names}) for each in attempts) + "}"
 
 

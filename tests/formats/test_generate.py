@@ -45,13 +45,14 @@ def test_the_partition_type_in_spec_is_the_constant():
 @pytest.fixture
 def clone(tmp_path):
     """The parts of the repository that generation touches, to be changed."""
-    for folder in ("formats", "python/khoros", "lua/fs"):
+    for folder in ("formats", "python/khoros", "lua/fs", "kernel"):
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
     for path in (ROOT / "formats").glob("*.*"):
         shutil.copy(path, tmp_path / "formats")
     shutil.copy(ROOT / "python" / "khoros" / "__init__.py", tmp_path / "python" / "khoros")
     (tmp_path / "python" / "khoros" / "formats").symlink_to("../../formats")
     shutil.copy(ROOT / "lua" / "fs" / "layout.lua", tmp_path / "lua" / "fs")
+    shutil.copy(ROOT / "kernel" / "codec_format.h", tmp_path / "kernel")
     return tmp_path
 
 
@@ -79,6 +80,17 @@ def test_check_notices_a_changed_field(clone):
     assert run(clone, "--check").returncode == 0
     assert "content_crc = 48" in (clone / "lua" / "fs" / "layout.lua").read_text()
     assert "| 48 | 8 | `content_crc` |" in (clone / "formats" / "SPEC.md").read_text()
+
+
+def test_a_changed_constant_reaches_lua_and_c(clone):
+    schema = clone / "formats" / "constants.py"
+    schema.write_text(schema.read_text().replace('"PACKED_MIN", 16,', '"PACKED_MIN", 24,'))
+    done = run(clone, "--check")
+    assert done.returncode == 1
+    assert "codec_format.h" in done.stderr
+    assert run(clone).returncode == 0
+    assert "layout.PACKED_MIN = 24" in (clone / "lua" / "fs" / "layout.lua").read_text()
+    assert "#define PACKED_MIN 24" in (clone / "kernel" / "codec_format.h").read_text()
 
 
 def test_check_notices_a_change_by_hand(clone):

@@ -1,4 +1,5 @@
-"""The Lua codec as Python calls: values cross as the Python codec's own (Contents, Reference, Permanent).
+"""The Lua codec as Python calls: values cross as the Python codec's own (Contents, Reference, FunctionReference, Permanent,
+LongString).
 
 Strings may be given as str or bytes and come back as `bytes`, whatever they hold; `as_bytes` makes both sides comparable.
 """
@@ -9,7 +10,7 @@ import math
 import struct
 from typing import Any
 
-from khoros.diskutil.values import Contents, Permanent, Reference
+from khoros.diskutil.values import Contents, FunctionReference, LongString, Permanent, Reference
 from tests.support import lua as lua_support
 
 _GLUE = b"""
@@ -24,6 +25,15 @@ local function object(id)
   end
   return t
 end
+local functions = {}
+local function callable(id)
+  local f = functions[id]
+  if not f then
+    f = function() return id end
+    functions[id], names[f] = f, id
+  end
+  return f
+end
 local function permanent(name)
   local f = values[name]
   if not f then
@@ -32,13 +42,21 @@ local function permanent(name)
   end
   return f
 end
+-- A long string is stood for by one that begins with the id of its tree.
+local function long(id)
+  local head = ("%d "):format(id)
+  return head .. ("."):rep(65537 - #head)
+end
+local function long_id(v)
+  if type(v) == "string" and #v == 65537 then return math.tointeger(v:match("^(%d+) %.*$")) end
+end
 local links <const> = {
-  objects = objects, make = object,
+  objects = objects, make = object, string = long, callable = callable,
   permanents = setmetatable({}, { __index = function(_, name) return permanent(name) end }),
 }
 local function new() return {} end
 local function set(t, key, value) rawset(t, key, value) end
-local function encode(t, metatable) return codec.encode(t, names, metatable) end
+local function encode(t, metatable) return codec.encode(t, names, metatable, long_id) end
 local function decode(payload)
   local t = {}
   local ok, result = codec.decode(payload, t, links)
@@ -51,7 +69,7 @@ local function each(t)
   return list
 end
 local function name_of(v) return names[v] end
-return object, permanent, new, set, encode, decode, each, name_of, math.type
+return object, permanent, new, set, encode, decode, each, name_of, long, long_id, callable, type
 """
 
 
@@ -72,7 +90,7 @@ class LuaCodec:
     def __init__(self) -> None:
         self.lua = lua_support.runtime()
         (self._object, self._permanent, self._new, self._set, self._encode, self._decode, self._each, self._name_of,
-         self._math_type) = self.lua.execute(_GLUE)
+         self._long, self._long_id, self._callable, self._type) = self.lua.execute(_GLUE)
 
     def encode(self, pairs: list[tuple[Any, Any]], metatable: Any = None) -> bytes:
         """The payload of the table that these assignments, in this order, make; a value None removes."""
@@ -106,10 +124,14 @@ class LuaCodec:
         return result
 
     def to_lua(self, value: Any) -> Any:
+        if isinstance(value, FunctionReference):
+            return self._callable(value.id)
         if isinstance(value, Reference):
             return self._object(value.id)
         if isinstance(value, Permanent):
             return self._permanent(value.name.encode())
+        if isinstance(value, LongString):
+            return self._long(value.id)
         return value.encode() if isinstance(value, str) else value
 
     def to_python(self, value: Any) -> Any:
@@ -117,7 +139,9 @@ class LuaCodec:
         if isinstance(name, bytes):
             return Permanent(name.decode())
         if isinstance(name, int):
-            return Reference(name)
+            return (FunctionReference if self._type(value) == b"function" else Reference)(name)
+        if isinstance(value, bytes) and (identity := self._long_id(value)) is not None:
+            return LongString(identity)
         return value
 
 

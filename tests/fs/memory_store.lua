@@ -43,6 +43,8 @@ function memory_store.new()
     return list
   end
 
+  local KIND_DELETE <const> = 16
+
   local function check(entries)
     local ids, seen = {}, {}
     for _, entry in ipairs(entries) do
@@ -50,7 +52,8 @@ function memory_store.new()
       seen[entry.id] = true
       assert(entry.id < store.next_id, "an id that was never handed out")
       local current = store.objects[entry.id]
-      if (current and current.version or 0) ~= entry.expected then
+      assert(current or entry.kind ~= KIND_DELETE or entry.expected, "deletes what is not there")
+      if entry.expected and (current and current.version or 0) ~= entry.expected then
         ids[#ids + 1] = entry.id
       end
     end
@@ -71,9 +74,11 @@ function memory_store.new()
     local bytes, versions = 0, {}
     for i, entry in ipairs(request.entries) do
       store.clock = store.clock + 1
-      store.objects[entry.id] = { id = entry.id, kind = entry.kind, payload = entry.payload, version = store.clock }
-      versions[i] = store.clock
-      bytes = bytes + #entry.payload
+      local deleted = entry.kind == KIND_DELETE
+      store.objects[entry.id] = not deleted
+        and { id = entry.id, kind = entry.kind, payload = entry.payload, version = store.clock } or nil
+      versions[i] = deleted and 0 or store.clock
+      bytes = bytes + #(entry.payload or "")
     end
     store.last_entries = request.entries
     local transaction = {
@@ -84,6 +89,17 @@ function memory_store.new()
     return {
       transaction = number, objects = transaction.objects, bytes = bytes, time = transaction.time, versions = versions,
     }
+  end
+
+  function store.missing(ids)
+    if #ids > READ_MAX then
+      return nil, { code = "limit", message = "too many ids in one question" }
+    end
+    local list = {}
+    for _, id in ipairs(ids) do
+      if not store.objects[id] and id ~= 1 then list[#list + 1] = id end
+    end
+    return list
   end
 
   function store.log(limit)

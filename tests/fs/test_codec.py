@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from khoros.diskutil import codec as python_codec
 from khoros.diskutil.errors import ValueFormatError
-from khoros.diskutil.values import Permanent, Reference, normal_key
+from khoros.diskutil.values import FunctionReference, LongString, Permanent, Reference, normal_key
 from khoros.formats import constants
 from tests.fs.codec_in_lua import LuaCodec, LuaRefusal, as_bytes, contents_key
 from tests.support.lua import ROOT
@@ -38,10 +38,12 @@ odd_bytes = st.one_of(
 )
 references = st.one_of(st.integers(1, 300), st.sampled_from([255, 256, 65535, 65536, 2**32 - 1, 2**32, 2**48 - 1]))
 names = st.sampled_from(["print", "string.format", "größe", "x" * 16, "y" * 300])
-values = st.one_of(st.booleans(), integers, floats, texts, odd_bytes, references.map(Reference), names.map(Permanent))
+values = st.one_of(st.booleans(), integers, floats, texts, odd_bytes, references.map(Reference), names.map(Permanent),
+                   references.map(LongString), references.map(FunctionReference))
 # What normal_key refuses can be no key in Lua either.
 keys = st.one_of(st.booleans(), integers, floats.filter(lambda v: v == v), texts, odd_bytes,
-                 references.map(Reference), names.map(Permanent))
+                 references.map(lambda n: Reference(n & ~1 or 2)), references.map(lambda n: FunctionReference(n | 1)),
+                 names.map(Permanent))
 arrays = st.one_of(
     st.lists(values, max_size=20),
     st.lists(integers, min_size=14, max_size=20),
@@ -209,7 +211,7 @@ def noise(rng: random.Random) -> Iterator[bytes]:
             return b"\xcb" + struct.pack(">d", value)
         if kind < 0.95:
             identity = rng.choice([0, 1, 2, 255, 256, 2**32, 2**48 - 1, 2**48])
-            return extension(1, identity.to_bytes(rng.choice([1, 2, 4, 8, 3]) if identity < 256 else 8, "big"))
+            return extension(rng.choice([1, 1, 4, 5]), identity.to_bytes(rng.choice([1, 2, 4, 8, 3]) if identity < 256 else 8, "big"))
         return extension(rng.choice([2, 2, 2, 3, 9]), rng.choice([b"", b"print", b"\xff"]))
 
     def array() -> bytes:
@@ -279,6 +281,38 @@ def test_a_remembered_succession_of_keys_does_not_hide_disorder() -> None:
     assert verdicts_agree(b"\x90\x83\x00\x01\xa1a\x02\xa1b\x03")
 
 
+LONGEST = constants.CHUNK_BYTES
+
+
+@pytest.mark.parametrize("text", [b"a", b"\xff"])
+def test_a_longer_string_is_an_object_of_its_own_but_as_a_key(text: bytes) -> None:
+    """Neither side writes it in full as a value, nor reads it; as a key it stands in full."""
+    code = b"\xdb" if text == b"a" else b"\xc6"
+
+    def whole(size: int) -> bytes:
+        return code + size.to_bytes(4, "big") + text * size
+
+    assert verdicts_agree(wrap_value(whole(LONGEST)))
+    assert not verdicts_agree(wrap_value(whole(LONGEST + 1)))
+    assert not verdicts_agree(b"\x90\x81\xa1a" + whole(LONGEST + 1))
+    assert verdicts_agree(b"\x90\x81" + whole(LONGEST + 1) + b"\x01")
+    assert LUA.encode([(text * (LONGEST + 1), 1)]) == b"\x90\x81" + whole(LONGEST + 1) + b"\x01"
+
+
+def test_a_long_string_is_no_key_and_no_metatable() -> None:
+    assert verdicts_agree(b"\x90\x81\x05\xd4\x04\x05")
+    assert not verdicts_agree(b"\x90\x81\xd4\x04\x05\x05")
+    assert not verdicts_agree(b"\x90\x80\xd4\x04\x05")
+
+
+def test_a_function_is_told_from_a_table() -> None:
+    """As a value and as a key, where it stands among the references; it is no metatable."""
+    assert verdicts_agree(b"\x90\x82\xd4\x01\x05\x05\xd4\x05\x06\xd4\x05\x05")
+    assert not verdicts_agree(b"\x90\x82\xd4\x05\x06\x05\xd4\x01\x05\x05")
+    assert not verdicts_agree(b"\x90\x82\xd4\x01\x05\x05\xd4\x05\x05\x05")
+    assert not verdicts_agree(b"\x90\x80\xd4\x05\x05")
+
+
 def test_what_cannot_be_saved_is_told(rng: random.Random) -> None:
     lua = LUA.lua
     assert lua.execute(b"""
@@ -290,6 +324,13 @@ def test_what_cannot_be_saved_is_told(rng: random.Random) -> None:
       assert(payload == nil and key == "b" and value == co and role == "value")
       payload, key, value, role = codec.encode({ [co] = 1 }, {})
       assert(payload == nil and key == co and role == "key")
+      local long = ("x"):rep(65537)
+      for _, t in ipairs { { long }, { [1.5] = long } } do
+        for _, miss in ipairs { false, function() end } do
+          payload, key, value, role = codec.encode(t, {}, nil, miss or nil)
+          assert(payload == nil and key == next(t) and value == long and role == "value")
+        end
+      end
       payload, key, value, role = codec.encode({}, {}, {})
       assert(payload == nil and key == nil and role == "metatable")
       return true""")
@@ -389,4 +430,5 @@ def test_published_vectors_as_parts() -> None:
 
 def test_extension_numbers_are_the_schema_s() -> None:
     """The payloads above were written by hand for these numbers."""
-    assert (constants.EXT_REFERENCE, constants.EXT_PERMANENT, constants.EXT_PACKED) == (1, 2, 3)
+    assert (constants.EXT_REFERENCE, constants.EXT_PERMANENT, constants.EXT_PACKED, constants.EXT_STRING,
+            constants.EXT_FUNCTION) == (1, 2, 3, 4, 5)

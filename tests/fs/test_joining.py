@@ -39,7 +39,7 @@ def together(store: Store, *requests: Any) -> list[Any]:
 
 def test_commits_that_meet_are_one_transaction_and_one_flush(store):
     first = store.allocate(3)
-    store.commit({1: table(b"root")})
+    store.commit({1: b"root"})
     before = store.disk.writes, store.disk.flushes
     outcomes = together(store, *[
         {"entries": [entry(first + n, table(b"object %d" % n))], "message": f"from {n}"} for n in range(3)])
@@ -48,7 +48,7 @@ def test_commits_that_meet_are_one_transaction_and_one_flush(store):
     assert [(o["objects"], o["bytes"], len(o["versions"])) for o in outcomes] == [(1, 11, 1)] * 3
     assert store.log()[-1]["message"] == b"from 0; from 1; from 2"
     again = Store(store.disk)
-    assert again.read(first, first + 1, first + 2) == [table(b"object %d" % n) for n in range(3)]
+    assert again.read(first, first + 1, first + 2) == [b"object %d" % n for n in range(3)]
 
 
 def test_a_second_writer_of_the_same_object_meets_the_first(store):
@@ -58,7 +58,7 @@ def test_a_second_writer_of_the_same_object_meets_the_first(store):
                         {"entries": [entry(1, table(b"c"))]})
     assert outcomes[0]["transaction"] == 1 and outcomes[1] == "conflict"
     assert outcomes[2]["transaction"] == 2
-    assert store.read(1) == [table(b"c")]
+    assert store.read(1) == [b"c"]
 
 
 def test_a_bad_request_hits_nobody_else(store):
@@ -74,7 +74,7 @@ def test_what_does_not_fit_is_refused_alone(store):
     outcomes = together(store, {"entries": [entry(first, table(b"small"))]},
                         {"entries": [entry(first + 1 + n, large) for n in range(11)]})
     assert outcomes[0]["objects"] == 1 and outcomes[1] == "no_space"
-    assert store.read(first) == [table(b"small")]
+    assert store.read(first) == [b"small"]
 
 
 class BrokenDisk(Disk):

@@ -423,6 +423,23 @@ def test_removals_and_additions_merge(world: World) -> None:
     """)
 
 
+def test_false_survives_a_merge(world: World) -> None:
+    world.run("""
+      local a, b = open(), open()
+      a.root.t = { x = 1, y = 1, z = 1 }
+      a.commit()
+      b.refresh()
+      a.root.t.x = false
+      b.root.t.y = false
+      b.root.t.z = nil
+      a.commit()
+      b.commit()
+      for _, root in ipairs { b.root, open().root } do
+        assert(root.t.x == false and root.t.y == false and root.t.z == nil)
+      end
+    """)
+
+
 # -- loading -------------------------------------------------------------------------------------------------------
 
 
@@ -465,7 +482,7 @@ def test_large_neighbours_are_not_read_together(memory: World) -> None:
     memory.run("""
       local s = open()
       s.root.list = {}
-      for i = 1, 100 do s.root.list[i] = { ("x"):rep(100000), n = i } end
+      for i = 1, 100 do s.root.list[i] = { ("x"):rep(60000), n = i } end
       s.commit()
       local r, largest = open(), 0
       local read = store.read
@@ -707,7 +724,7 @@ def test_an_object_that_is_too_large_is_named(world: World) -> None:
           end """)
     world.run("""
       local s = open()
-      s.root.a = { { ("x"):rep(1 << 20) } }
+      s.root.a = { { [("x"):rep(1 << 20)] = 1 } }
       refuses("cannot save root%.a%[1%]: object .* bytes", s.commit)
       s.root.a[1] = { "small" }
       assert(s.commit().objects == 3)

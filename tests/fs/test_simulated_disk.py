@@ -160,10 +160,7 @@ PLANTED = {
     "the log goes on behind the torn tail": (
         "fs/volume.lua", "  if clean then\n    self.log:done()", "  if true then\n    self.log:done()"),
     "segments are freed that hold live objects": (
-        "fs/retention.lua", "and table_of_segments.live[segment] == 0 and table_of_segments.pages[segment] == 0 then\n"
-        "      list[#list + 1] = segment\n    end\n  end\n  return list\nend\n\n--- retention.advance",
-        "and table_of_segments.pages[segment] == 0 then\n"
-        "      list[#list + 1] = segment\n    end\n  end\n  return list\nend\n\n--- retention.advance"),
+        "fs/retention.lua", "== FULL and now.live[segment] == 0 and now.pages[segment] == 0", "== FULL and now.pages[segment] == 0"),
     "a checkpoint loses what was committed before it": (
         "fs/index.lua", "  self.root, self.levels = next_root.root, next_root.levels\n", "  self.levels = next_root.levels\n"),
 }

@@ -64,16 +64,17 @@ def test_a_program_at_the_other_end_of_a_pipe_gets_the_answers(tmp_path):
         [*guest.LAUNCHER, "run", "--no-disk", "--accel", "tcg"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         cwd=tmp_path,
     ) as machine:
         assert machine.stdout is not None
         output = b""
         while not output.endswith(b"> "):
             output += machine.stdout.read(1)
-        answer, _ = machine.communicate(b"6 * 7\rpoweroff()\r", timeout=guest.PATIENCE_SECONDS)
+        answer, said = machine.communicate(b"6 * 7\rpoweroff()\r", timeout=guest.PATIENCE_SECONDS)
     assert machine.returncode == 0
     assert b"42" in answer
+    assert b"`khoros run -` runs it as a program" in said
 
 
 def test_gdb_can_connect_before_the_first_instruction(tmp_path):

@@ -30,7 +30,7 @@ end
 FAULTS = {
     "services/disk.lua": [
         (
-            "\nservice.serve(handlers, {together = {commit = commit_together}})\n",
+            "\nservice.serve(handlers, {together = {commit = commit_together}, idle = tidy})\n",
             EXPLODE
             + """
 function handlers.commit(client, ...)

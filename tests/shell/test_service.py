@@ -29,7 +29,8 @@ system = { call = function(endpoint, operation, ...)
 end, power = function() end, sleep = function() end }
 local chunk = assert(loadfile(%r))
 chunk({console = "console", store = with_store and "store" or nil,
-      banner = {version = "1", disk = with_store and "a disk" or nil, state = "clean"}}, {})
+      banner = {version = "1", disk = with_store and "a disk" or nil, state = "clean"}},
+  {adopt = function() end, keep_text = function() end})
 return table.concat(written)
 """
 

@@ -10,6 +10,8 @@ Faithful where drivers go wrong:
 - READ/WRITE MULTIPLE is refused until SET MULTIPLE MODE; a software reset undoes it.
 - A missing drive 1 beside a drive 0 shows a status of 0; without drive 0 the bus floats.
 - A 32-bit access to an adapter without 32 bits becomes two of 16 bits, to ports 0 and 2.
+- A bus master moves nothing before it was started and the drive has its command. What it has moved is in memory only when
+  its Interrupt bit is set, a moment after the drive is idle.
 
 `Drive.faults` holds `Fault`s; each is used up as it strikes, unless it stays.
 """
@@ -27,6 +29,8 @@ COMMAND_NS = 60_000
 BLOCK_NS = 20_000
 FLUSH_NS = 5_000_000
 RESET_NS = 1_500_000
+DMA_SECTOR_NS = 1_000
+DMA_LATE_NS = 3_000
 
 BSY, DRDY, DF, DSC, DRQ, ERR = 0x80, 0x40, 0x20, 0x10, 0x08, 0x01
 ICRC, UNC, IDNF, ABRT = 0x80, 0x40, 0x10, 0x04
@@ -34,7 +38,10 @@ SRST, NIEN, HOB = 0x04, 0x02, 0x80
 
 READS = {0x20: (False, False), 0x24: (True, False), 0xC4: (False, True), 0x29: (True, True)}
 WRITES = {0x30: (False, False), 0x34: (True, False), 0xC5: (False, True), 0x39: (True, True)}
+DMA_READS = {0xC8: False, 0x25: True}
+DMA_WRITES = {0xCA: False, 0x35: True}
 NAMES = {
+    0xC8: "READ DMA", 0x25: "READ DMA EXT", 0xCA: "WRITE DMA", 0x35: "WRITE DMA EXT",
     0x20: "READ SECTORS", 0x24: "READ SECTORS EXT", 0xC4: "READ MULTIPLE", 0x29: "READ MULTIPLE EXT",
     0x30: "WRITE SECTORS", 0x34: "WRITE SECTORS EXT", 0xC5: "WRITE MULTIPLE", 0x39: "WRITE MULTIPLE EXT",
     0xC6: "SET MULTIPLE MODE", 0xE7: "FLUSH CACHE", 0xEA: "FLUSH CACHE EXT", 0xEC: "IDENTIFY DEVICE", 0xEF: "SET FEATURES",
@@ -44,7 +51,9 @@ NAMES = {
 @dataclass
 class Fault:
     """kind: unc, idnf, abrt, icrc, df (an error at `lba`, or at once without one), stuck (BSY for ever), no_drq, vanish
-    (the bus floats), unplugged (status 0), flawed (error with DRQ), silent (no interrupt)."""
+    (the bus floats), unplugged (status 0), flawed (error with DRQ), silent (no interrupt). Of DMA: bus (the controller's
+    Error), short (the drive ends before all is moved), still (nothing is ever moved), lazy (nothing is moved, and
+    all say that it was), garbage (other bytes get there)."""
 
     kind: str
     lba: int | None = None
@@ -79,6 +88,9 @@ class Drive:
     flush: bool = True
     write_cache: bool = True
     atapi: bool = False
+    dma: bool = True                    # offered
+    multiword: int | None = None        # the mode that is selected
+    ultra: int | None = 5
     lba: bool = True
     model: str = "MODEL DISK"
     serial: str = "SN 1"
@@ -104,6 +116,7 @@ class Drive:
         self.block_done: Callable[[], None] | None = None
         self.generation = 0             # a reset makes events of older commands void
         self.device = 0
+        self.dma_command: Command | None = None     # waits for the bus master
 
     def sector(self, lba: int) -> bytes:
         return self.cache.get(lba) or self.media.get(lba) or bytes(SECTOR)
@@ -138,6 +151,10 @@ class Drive:
         words[47] = 0x8000 | self.multiple
         words[49] = (1 << 9 if self.lba else 0) | 1 << 8
         narrow = min(self.sectors, 0x0FFFFFFF)
+        words[49] &= ~(0 if self.dma else 1 << 8)
+        words[53] = 0x6
+        words[63] = 0x7 | (0 if self.multiword is None else 1 << 8 + self.multiword)
+        words[88] = 0x3F | (0 if self.ultra is None else 1 << 8 + self.ultra)
         words[60], words[61] = narrow & 0xFFFF, narrow >> 16
         words[82] = 1 << 5 if self.write_cache else 0
         words[83] = 1 << 14 | (1 << 10 if self.lba48 else 0)
@@ -164,7 +181,8 @@ class AtaChannel:
     """The channel. `command` and `control` are the two devices behind its port ranges."""
 
     def __init__(self, machine: Machine, master: Drive | None = None, slave: Drive | None = None,
-                 irq: Interrupt | None = None, wide: bool = True, floating: int = 0xFF) -> None:
+                 irq: Interrupt | None = None, wide: bool = True, floating: int = 0xFF,
+                 bus_master: BusMaster | None = None) -> None:
         self.machine, self.irq, self.wide, self.floating = machine, irq, wide, floating
         self.drives = [master, slave]
         self.selected = 0
@@ -173,6 +191,9 @@ class AtaChannel:
         self.stale_status = 0
         self.violations: list[str] = []
         self.accesses = 0
+        self.bus_master = bus_master
+        if bus_master:
+            bus_master.channel = self
         self.command = CommandBlock(self)
         self.control = ControlBlock(self)
 
@@ -208,8 +229,11 @@ class AtaChannel:
                 if not fault.stays:
                     drive.faults.remove(fault)
                 return
-        if self.irq and not self.control_value & NIEN and self.drive is drive:
-            self.irq.fire()
+        if not self.control_value & NIEN and self.drive is drive:
+            if self.bus_master:
+                self.bus_master.interrupted()
+            if self.irq:
+                self.irq.fire()
 
     # --- registers ---
 
@@ -260,7 +284,9 @@ class AtaChannel:
             return
         if self.machine.now < self.stale_until:
             self.violation(f"command {code:#x} within 400 ns of a selection")
-        wide = code in (0x24, 0x29, 0x34, 0x39, 0xEA)
+        if self.bus_master and self.bus_master.command & START:
+            self.violation(f"command {code:#x} while the bus master runs")
+        wide = code in (0x24, 0x29, 0x34, 0x39, 0xEA, 0x25, 0x35)
         command = Command(code, *self._address(drive, wide), wide)
         drive.log.append(command)
         self.settle()
@@ -287,6 +313,8 @@ class AtaChannel:
             return self._read
         if code in WRITES:
             return self._write
+        if code in DMA_READS or code in DMA_WRITES:
+            return self._dma
         return {0xEC: self._identify, 0xC6: self._set_multiple, 0xE7: self._flush, 0xEA: self._flush,
                 0xEF: self._set_features}.get(code, self._refuse)
 
@@ -330,6 +358,8 @@ class AtaChannel:
             # A flush that says "done" without doing it is such a lie, too.
             if fault.kind == "no_drq" and command.code in (0xE7, 0xEA):
                 continue
+            if fault.kind in DMA_FAULTS and command.code not in (*DMA_READS, *DMA_WRITES):
+                continue
             if command.code in WRITES and asking != (fault.kind == "no_drq"):
                 continue
             if fault.lba is not None and not first <= fault.lba <= last:
@@ -354,8 +384,13 @@ class AtaChannel:
             drive.gone = self.floating
         elif fault.kind == "unplugged":
             drive.gone = 0
-        elif fault.kind == "no_drq":
+        elif fault.kind in ("no_drq", "short"):
             self._finish(drive)
+        elif fault.kind == "bus":
+            assert self.bus_master
+            self.bus_master.status |= BM_ERROR
+        elif fault.kind == "still":
+            pass
         else:
             self._report_lba(drive, command, lba)
             extra = {"df": DF, "flawed": DRQ}.get(fault.kind, 0)
@@ -438,6 +473,59 @@ class AtaChannel:
         drive.data = bytearray(drive.identify())
         self._offer(drive, lambda: self._read_next(drive, Command(0xEC, 0, 1), 1, 1))
 
+    # --- DMA ---
+
+    def _dma(self, drive: Drive, command: Command) -> None:
+        if not drive.dma or self.bus_master is None:
+            return self._finish(drive, ABRT)
+        if self._valid(drive, command, False):
+            drive.status = DRDY | DSC | DRQ
+            drive.dma_command = command
+            self.dma_ready()
+
+    def dma_ready(self) -> None:
+        """Drive and bus master have both been told: the data move. Called when either is."""
+        drive, master = self.drive, self.bus_master
+        if drive is None or master is None or drive.dma_command is None or not master.status & BM_ACTIVE:
+            return
+        command, drive.dma_command = drive.dma_command, None
+        inward = command.code in DMA_READS
+        if inward != bool(master.command & INTO_MEMORY):
+            self.violation(f"{command} in the other direction")
+        self._after(drive, DMA_SECTOR_NS * command.count, lambda: self._dma_moved(drive, command, inward))
+
+    def _dma_moved(self, drive: Drive, command: Command, inward: bool) -> None:
+        assert self.bus_master
+        master = self.bus_master
+        if not master.status & BM_ACTIVE:      # broken off: the drive waits for ever
+            return
+        lie = next((fault.kind for fault in drive.faults if fault.kind in ("lazy", "garbage")), None)
+        if lie is None and self._strike(drive, command, command.lba, command.lba + command.count - 1):
+            return
+        length = command.count * SECTOR
+        room = sum(region[1] for region in master.regions())
+        if inward:
+            data = bytes(length) if lie == "garbage" else drive.contents(command.lba, command.count)
+            if lie == "lazy":
+                data = b""
+            drive.status = DRDY | DSC
+            self._after(drive, DMA_LATE_NS, lambda: self._dma_finish(drive, length, room, data))
+        else:
+            data = master.collect(length)
+            where = drive.cache if drive.write_cache else drive.media
+            for i in range(len(data) // SECTOR):
+                where[command.lba + i] = data[i * SECTOR:(i + 1) * SECTOR]
+            self._dma_finish(drive, length, room)
+
+    def _dma_finish(self, drive: Drive, length: int, room: int, data: bytes = b"") -> None:
+        assert self.bus_master
+        if data and self.bus_master.status & BM_ACTIVE:
+            self.bus_master.scatter(data)
+        if length >= room:
+            self.bus_master.status &= ~BM_ACTIVE
+        if length <= room:
+            self._finish(drive)
+
     # --- non-data ---
 
     def _set_multiple(self, drive: Drive, _command: Command) -> None:
@@ -484,11 +572,123 @@ class AtaChannel:
     def _reset(self, drive: Drive) -> None:
         if drive.stuck and drive.stuck.survives_reset:
             return
-        drive.stuck, drive.multiple_now, drive.intrq = None, 0, False
+        drive.stuck, drive.multiple_now, drive.intrq, drive.dma_command = None, 0, False, None
         if drive.loses_cache_in_reset:
             drive.cache.clear()
         drive.set_signature()
         drive.error, drive.status = 1, 0 if drive.atapi else DRDY | DSC
+
+
+START, INTO_MEMORY = 0x01, 0x08
+BM_ACTIVE, BM_ERROR, BM_INTERRUPT, BM_NOTES = 0x01, 0x02, 0x04, 0x60
+DMA_FAULTS = ("bus", "short", "still", "lazy", "garbage")
+FIRST_ADDRESS = 0x1FFFC00       # near a border of 64 KiB, so that most transfers take several regions
+
+
+class BusMaster:
+    """The bus-master half of a channel: what is behind its ports, and the memory that it knows by address. `engine` is
+    what the kernel's DMA engine does with it, and the capability that a driver gets (kernel/lua_dma.c)."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.channel: AtaChannel | None = None
+        self.command = 0
+        self.status = 0x60
+        self.table = 0
+        self.memory: dict[int, bytearray] = {}
+        self.tables: dict[int, list[tuple[int, int]]] = {}
+        self.transfers: list[tuple[str, int]] = []
+        self.stops = 0
+
+    def _violation(self, text: str) -> None:
+        assert self.channel
+        self.channel.violation(text)
+
+    # --- registers ---
+
+    def read(self, offset: int, width: int) -> int:
+        assert (offset, width) == (2, 1), "a driver reads nothing but the status"
+        return self.status
+
+    def write(self, offset: int, width: int, value: int) -> None:
+        if offset == 0:
+            self._write_command(value)
+        elif offset == 2:
+            self.status = self.status & BM_ACTIVE | value & BM_NOTES | self.status & ~value & (BM_ERROR | BM_INTERRUPT)
+            if value & BM_NOTES != BM_NOTES:
+                self._violation("the firmware's notes were wiped out")
+        elif offset == 4:
+            if self.status & BM_ACTIVE:
+                self._violation("table written while active")
+            self.table = value
+
+    def _write_command(self, value: int) -> None:
+        if self.status & BM_ACTIVE and (value ^ self.command) & INTO_MEMORY:
+            self._violation("direction changed while active")
+        starts = value & START and not self.command & START
+        self.command = value
+        if not value & START:
+            self.status &= ~BM_ACTIVE
+        if starts:
+            assert self.channel and self.channel.drive
+            if self.status & (BM_INTERRUPT | BM_ERROR):
+                self._violation("started with old status bits")
+            if not self.channel.drive.status & (BSY | DRQ | ERR):
+                self._violation("started before the drive has a command")
+            self.status |= BM_ACTIVE
+            self.channel.dma_ready()
+
+    def interrupted(self) -> None:
+        self.status |= BM_INTERRUPT
+
+    # --- memory ---
+
+    def regions(self) -> list[tuple[int, int]]:
+        return self.tables[self.table]
+
+    def _place(self, address: int) -> tuple[bytearray, int]:
+        base = max(start for start in self.memory if start <= address)
+        return self.memory[base], address - base
+
+    def collect(self, length: int) -> bytes:
+        data = b""
+        for address, count in self.regions():
+            memory, at = self._place(address)
+            data += memory[at:at + count]
+        return data[:length]
+
+    def scatter(self, data: bytes) -> None:
+        for address, count in self.regions():
+            memory, at = self._place(address)
+            memory[at:at + len(data[:count])] = data[:count]
+            data = data[count:]
+
+    # --- the engine ---
+
+    def new_memory(self, count: int) -> tuple[int, bytearray]:
+        address = FIRST_ADDRESS + 0x1000000 * len(self.memory)
+        self.memory[address] = bytearray(count)
+        return address, self.memory[address]
+
+    def prepare(self, direction: bytes, address: int, count: int) -> None:
+        assert not self.command & START, "a transfer is under way"
+        regions = []
+        self.transfers.append((direction.decode(), count))
+        while count > 0:
+            some = min(count, 0x10000 - address % 0x10000)
+            regions.append((address, some))
+            address, count = address + some, count - some
+        self.tables = {0x5000: regions}
+        self.write(0, 1, INTO_MEMORY if direction == b"in" else 0)
+        self.write(4, 4, 0x5000)
+
+    def start(self) -> None:
+        self.write(0, 1, self.command | START)
+
+    def stop(self) -> None:
+        self.stops += 1
+        if self.command & START:
+            self.write(0, 1, self.command & ~START)
 
 
 class CommandBlock:

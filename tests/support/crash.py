@@ -4,7 +4,8 @@
     report = run.explore(states)                   raises Broken at the first state that breaks a promise
 
 The oracle (crash.lua): the store mounts; it shows the model of the last acknowledged transaction or of the one that was
-being committed; then a commit, a checkpoint, an unmount and a clean mount succeed.
+being committed; every snapshot that was acknowledged is there and shows its state, and so does the history that is kept; then a
+commit, a checkpoint, a collection of garbage, an unmount and a clean mount succeed.
 """
 
 from __future__ import annotations
@@ -15,49 +16,89 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from khoros.diskutil import device, reader
+from khoros.formats import constants
 from tests.support import lua as lua_support
 from tests.support import store as store_support
 from tests.support.disk import Flush, State, Trace, Write
 
 HERE = Path(__file__).parent
+# The root before it was ever committed.
+EMPTY = b"\x90\x80"
 
 
 class Broken(AssertionError):
     """A state that breaks a promise; says which, and how to see it again."""
 
 
+class Links(NamedTuple):
+    """An object that refers to others."""
+
+    data: bytes
+    ids: tuple[int, ...]
+
+
+Value = bytes | Links
+
+
 class Operation(NamedTuple):
-    """One step of a workload: commit {id or None for a new object: payload, None deletes}, checkpoint or remount."""
+    """One step of a workload: commit {id: value, None deletes}, checkpoint, remount, crash, snapshot, drop, keep, gc."""
 
     name: str
-    objects: tuple[tuple[int, bytes | None], ...] = ()
+    objects: tuple[tuple[int, Value | None], ...] = ()
     message: str = ""
+    number: int = 0
 
 
 class Model:
-    """What the store holds, transaction by transaction."""
+    """What the store holds, transaction by transaction; and of that, what nothing leads to, so that it may be collected."""
 
     def __init__(self) -> None:
-        self.states: list[dict[int, bytes]] = [{1: b"\x90\x80"}]
+        self.states: list[dict[int, Value]] = [{1: EMPTY}]
+        self.loose: list[set[int]] = [set()]
 
     @property
-    def now(self) -> dict[int, bytes]:
+    def now(self) -> dict[int, Value]:
         return self.states[-1]
 
-    def commit(self, objects: Iterable[tuple[int, bytes | None]]) -> None:
+    def commit(self, objects: Iterable[tuple[int, Value | None]], collecting: bool = False) -> None:
         state = dict(self.now)
         for number, payload in objects:
             if payload is None:
                 del state[number]
             else:
                 state[number] = payload
+        root, loose = state[1], set()
+        if collecting:
+            loose = set(state) - {1} - set(root.ids if isinstance(root, Links) else ())
         self.states.append(state)
+        self.loose.append(loose)
+
+    def payloads(self, state: dict[int, Value]) -> dict[int, bytes]:
+        return {number: payload_of(value) for number, value in state.items()}
+
+
+def payload_of(value: Value) -> bytes:
+    """The payload that an object with that value has."""
+    if value == EMPTY:
+        return EMPTY
+    if isinstance(value, Links):
+        return store_support.stored(value.data, value.ids)
+    return store_support.stored(value)
 
 
 class Ack(NamedTuple):
     """Transaction `number` wrote events from `first` on and had been acknowledged when `last` events had happened."""
 
     number: int
+    first: int
+    last: int
+
+
+class Kept(NamedTuple):
+    """A snapshot was taken of transaction `number`, or (None) dropped, by events from `first` on, before `last` had happened."""
+
+    name: str
+    number: int | None
     first: int
     last: int
 
@@ -86,8 +127,10 @@ class Run:
     """A store on a recording disk; `step` drives it, afterwards `explore` judges states."""
 
     def __init__(self, image: bytes | bytearray, seed: int = 0,
-                 edits: dict[str, tuple[str, str]] | None = None) -> None:
-        """`edits` breaks the store on purpose (lua.runtime)."""
+                 edits: dict[str, tuple[str, str]] | None = None, collecting: bool = False) -> None:
+        """`edits` breaks the store on purpose (lua.runtime). `collecting`: garbage may be collected in this run."""
+        self.collecting = collecting
+        self.kept: list[Kept] = []
         self.lua = lua_support.runtime(edits=edits)
         self.seed = seed
         self.image = bytes(image)
@@ -96,23 +139,33 @@ class Run:
         self.recorded = self.recorder[b"record"]()
         self.model = Model()
         self.acks: list[Ack] = []
-        self.refused = 0
+        self.refused = self.cleaned = 0
         self.store = self._open()
 
     def _disk(self) -> Any:
         return disk_of(self.lua, self.image)
 
     def _open(self) -> store_support.Store:
-        return store_support.Store(None, self.lua, device=self.recorder[b"device"])
+        # Objects that nothing refers to are all that most workloads have: they are not to go by themselves.
+        return store_support.Store(None, self.lua, device=self.recorder[b"device"], collect=self.collecting)
 
     def event_count(self) -> int:
         return len(list(self.recorded.keys())) if self.recorded is not None else 0
 
     def step(self, operation: Operation) -> None:
+        if operation.name in ("crash", "remount"):
+            self.cleaned += self.store.info()["segments_cleaned"]
         if operation.name == "commit":
             self._commit(operation)
         elif operation.name == "checkpoint":
             self.store.checkpoint()
+        elif operation.name in ("snapshot", "drop"):
+            self._keep(operation)
+        elif operation.name == "keep":
+            self.store.call("keep", operation.number or None)
+        elif operation.name == "gc":
+            self.store.call("gc", "begin")
+            self.store.call("gc", "step", operation.number)
         elif operation.name == "crash":
             self.store = self._open()
         elif operation.name == "remount":
@@ -121,16 +174,56 @@ class Run:
         else:
             raise ValueError(operation.name)
 
+    def _keep(self, operation: Operation) -> None:
+        """Takes or drops a snapshot."""
+        first, taken = self.event_count(), operation.name == "snapshot"
+        try:
+            self.store.call(operation.name if taken else "delete_snapshot", operation.message)
+        except store_support.StoreError as error:
+            if error.code != "no_space" or not taken:
+                raise
+            self.refused += 1
+            return
+        number = len(self.model.states) - 1 if taken else None
+        self.kept.append(Kept(operation.message, number, first, self.event_count()))
+
+    def snapshots(self, event: int | None = None) -> tuple[dict[str, int], dict[str, int]]:
+        """(those that must be there, those that may be) on a disk on which `event` was not finished; name → transaction."""
+        there: dict[str, int] = {}
+        maybe: dict[str, int] = {}
+        for item in self.kept:
+            if event is not None and item.first > event:
+                break
+            if item.number is not None and (event is None or item.last <= event):
+                there[item.name] = item.number
+            elif item.number is not None:
+                maybe[item.name] = item.number
+            else:
+                number = there.pop(item.name)
+                if event is not None and item.last > event:
+                    maybe[item.name] = number
+        return there, maybe
+
+    def _entries(self, operation: Operation) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        for number, value in operation.objects:
+            if value is None:
+                rows.append({"id": number, "kind": constants.KIND_DELETE})
+            else:
+                kind = constants.KIND_TABLE if isinstance(value, Links) else store_support.kind_of(value)
+                rows.append({"id": number, "kind": kind, "payload": payload_of(value)})
+        return rows
+
     def _commit(self, operation: Operation) -> None:
         first = self.event_count()
         try:
-            result = self.store.commit(dict(operation.objects), operation.message)
+            result = self.store.call("commit", {"entries": self._entries(operation), "message": operation.message})
         except store_support.StoreError as error:
             if error.code != "no_space":
                 raise
             self.refused += 1
             return
-        self.model.commit(operation.objects)
+        self.model.commit(operation.objects, self.collecting)
         self.acks.append(Ack(result["transaction"], first, self.event_count()))
 
     def image_at(self, event: int | None = None) -> bytearray:
@@ -175,7 +268,8 @@ class Explorer:
         self.events = run.events()
         self.done = 0
         lua = run.lua
-        self.models = lua_support.to_lua(lua, [dict(state) for state in run.model.states])
+        self.models = lua_support.to_lua(lua, [run.model.payloads(state) for state in run.model.states])
+        self.loose = lua_support.to_lua(lua, [dict.fromkeys(loose, True) for loose in run.model.loose])
         self._explore = load(lua, "crash.lua")[b"explore"]
 
     def prepare(self, state: State) -> None:
@@ -202,18 +296,24 @@ class Explorer:
         self.prepare(state)
         return self.judge_prepared(state, leave)
 
+    def _arguments(self, **more: Any) -> Any:
+        table = {b"disk": self.disk, b"primitives": self.run.primitives, b"models": self.models, b"loose": self.loose}
+        return self.run.lua.table_from(table | {name.encode(): value for name, value in more.items()})
+
     def judge_prepared(self, state: State, leave: bool = False) -> str | None:
         """As `judge`, of the disk as it stands."""
-        return self._judge(*self.run.expected(state.event), leave, False)
+        return self._judge(state.event, leave, False)
 
-    def judge_again(self, acknowledged: int, in_flight: int) -> str | None:
+    def judge_again(self, event: int) -> str | None:
         """As `judge`, of a disk on which the oracle itself may already have committed once after the cut."""
-        return self._judge(acknowledged, in_flight, False, True)
+        return self._judge(event, False, True)
 
-    def _judge(self, acknowledged: int, in_flight: int, leave: bool, again: bool) -> str | None:
-        why = self._explore(self.run.lua.table_from({
-            b"disk": self.disk, b"primitives": self.run.primitives, b"models": self.models,
-            b"acknowledged": acknowledged, b"in_flight": in_flight, b"leave": leave, b"again": again}))
+    def _judge(self, event: int, leave: bool, again: bool) -> str | None:
+        acknowledged, in_flight = self.run.expected(event)
+        there, maybe = (lua_support.to_lua(self.run.lua, names) for names in self.run.snapshots(event))
+        why = self._explore(self._arguments(
+            acknowledged=acknowledged, in_flight=in_flight, leave=leave, again=again, there=there, maybe=maybe,
+            collecting=self.run.collecting))
         return why if why is None else why.decode("utf-8", "replace")
 
 
@@ -238,7 +338,6 @@ class Recovery:
         """Judges states of the recovery. What the recovered store committed may be there: the models allow it."""
         explorer = Explorer(self.run)
         explorer.prepare(self.state)
-        acknowledged, in_flight = self.run.expected(self.state.event)
         count = 0
         for state in states:
             sectors = dict(self.state.sectors)
@@ -246,7 +345,7 @@ class Recovery:
                 if isinstance(event, Write):
                     sectors.update((event.lba + at, event.sector(at)) for at in range(event.count))
             explorer.reset(sectors | state.sectors)
-            why = explorer.judge_again(acknowledged, in_flight)
+            why = explorer.judge_again(self.state.event)
             if why is not None:
                 raise Broken(f"state {self.state.name}, then {state.name}: {why}\nrerun: {rerun}")
             count += 1
@@ -271,9 +370,10 @@ class Inspector(Explorer):
         the very last commit cannot be told from a torn write."""
         self.disk[b"reset"](self.run.lua.table_from(
             {lba: False if data is None else data for lba, data in sectors.items()}))
-        verdict, wrong = self._inspect(self.run.lua.table_from({
-            b"disk": self.disk, b"primitives": self.run.primitives, b"models": self.models,
-            b"newest": self.newest, b"oldest": self.newest - 1 if oldest is None else oldest}))
+        there, _ = self.run.snapshots()
+        verdict, wrong = self._inspect(self._arguments(
+            newest=self.newest, oldest=self.newest - 1 if oldest is None else oldest,
+            there=lua_support.to_lua(self.run.lua, there)))
         return verdict.decode(), None if wrong is None else wrong.decode("utf-8", "replace")
 
 
@@ -306,9 +406,9 @@ def _draw(source: random.Random, largest: int) -> Any:
     return apply
 
 
-def _objects(run: Run, source: random.Random, kind: str, number: int, largest: int) -> dict[int, bytes | None]:
+def _objects(run: Run, source: random.Random, kind: str, number: int, largest: int) -> dict[int, Value | None]:
     known = [identity for identity in run.model.now if identity != 1]
-    objects: dict[int, bytes | None] = {}
+    objects: dict[int, Value | None] = {}
     if kind == "large":
         return {run.store.allocate(): source.randbytes(source.randrange(60_000, 110_000)) for _ in range(2)}
     if kind in ("new", "mixed"):
@@ -324,9 +424,65 @@ def _objects(run: Run, source: random.Random, kind: str, number: int, largest: i
     return objects
 
 
+def keeping_operations(seed: int, count: int, largest: int = 3000, living: int = 25) -> list[Any]:
+    """As `seeded_operations`, of a run with collections: the root refers to what lives, about `living` objects; snapshots are
+    taken and dropped, history is limited, garbage is collected step by step."""
+    source = random.Random(seed)
+    return [_draw_keeping(source, largest, living) for _ in range(count)]
+
+
+def _draw_keeping(source: random.Random, largest: int, most: int) -> Any:
+    kind = source.choices(["commit", "snapshot", "drop", "gc", "keep", "checkpoint", "remount", "crash"],
+                          [40, 9, 6, 15, 3, 3, 4, 4])[0]
+    token = source.randrange(1 << 30)
+
+    def apply(run: Run) -> None:
+        inner = random.Random(token)
+        names = sorted(run.snapshots()[0])
+        if kind == "commit":
+            objects = _linked_objects(run, inner, largest, most)
+            run.step(Operation("commit", tuple(objects.items()), f"t {token}"))
+        elif kind == "snapshot" and len(names) < 4:
+            run.step(Operation("snapshot", message=f"s{token}"))
+        elif kind == "drop" and names:
+            run.step(Operation("drop", message=inner.choice(names)))
+        elif kind == "keep":
+            run.step(Operation("keep", number=inner.choice([0, 1, 3, 10])))
+        elif kind == "gc":
+            run.step(Operation("gc", number=inner.choice([1, 5, 1000])))
+        elif kind in ("checkpoint", "remount", "crash"):
+            run.step(Operation(kind))
+
+    return apply
+
+
+def _linked_objects(run: Run, source: random.Random, largest: int, most: int) -> dict[int, Value | None]:
+    """Changes to some objects that live, some new ones; the root refers to those that are to live on."""
+    root = run.model.now[1]
+    living = list(root.ids) if isinstance(root, Links) else []
+    objects: dict[int, Value | None] = {}
+    for identity in source.sample(living, min(len(living), source.randrange(4))):
+        objects[identity] = source.randbytes(source.randrange(largest))
+    first = run.store.allocate(3)
+    new = list(range(first, first + source.randrange(1, 4)))
+    objects |= {identity: source.randbytes(source.randrange(largest)) for identity in new}
+    dropped = set(source.sample(living, min(len(living), source.choice([0, 0, 1, 4, 8]) if len(living) < most else 12)))
+    objects[1] = Links(source.randbytes(20), tuple(i for i in [*living, *new] if i not in dropped))
+    return objects
+
+
 def record(seed: int, count: int, largest: int = 3000, **options: Any) -> Run:
     """A run of `count` seeded steps on a small store."""
     run = Run(store_support.format_disk(**options), seed)
     for operation in seeded_operations(seed, count, largest):
+        operation(run)
+    return run
+
+
+def record_keeping(seed: int, count: int, largest: int = 3000, living: int = 25,
+                   edits: dict[str, tuple[str, str]] | None = None, **options: Any) -> Run:
+    """A run with snapshots, limited history and collections."""
+    run = Run(store_support.format_disk(**options), seed, edits, collecting=True)
+    for operation in keeping_operations(seed, count, largest, living):
         operation(run)
     return run

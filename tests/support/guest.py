@@ -72,7 +72,7 @@ class Guest:
         self,
         *,
         disks: Sequence[Path] = (),
-        boot: Path = KERNEL,
+        boot: Path | None = KERNEL,
         memory_bytes: int = 256 << 20,
         strings: dict[str, str] | None = None,
         extra: Sequence[str] = (),

@@ -159,6 +159,21 @@ class Machine:
 
         return self.glue[b"block"](len(memory), read, write)
 
+    def engine(self, model: Any) -> Any:
+        """The DMA engine of a bus-master model."""
+
+        def memory(count: int) -> Any:
+            address, data = model.new_memory(count)
+            return self.block(data), address
+
+        def step(action: Callable[..., None]) -> Callable[..., None]:
+            def timed(*arguments: Any) -> None:
+                self.advance(ACCESS_NS)
+                action(*arguments)
+            return timed
+
+        return self.glue[b"engine"](memory, step(model.prepare), step(model.start), step(model.stop))
+
     def interrupt(self) -> tuple[Interrupt, Any]:
         """A line: the model's end and the capability."""
         line = Interrupt(self)
@@ -223,6 +238,24 @@ function glue.block(size, read, write)
   function block:u8(offset) bounds(offset, 1); return read(offset, 1):byte() end
   function block:set_u8(offset, value) bounds(offset, 1); write(offset, string.char(value)) end
   return setmetatable(block, {__len = function() return size end})
+end
+
+function glue.engine(memory, prepare, start, stop)
+  local engine, addresses = {}, {}
+  function engine:memory(count)
+    local made = memory(count)
+    local block, address = memory(count)
+    addresses[block] = address
+    return block
+  end
+  function engine:prepare(direction, block, position, count)
+    assert(direction == "in" or direction == "out", "direction")
+    assert(position >= 0 and count > 0 and position + count <= #block, "outside the block")
+    prepare(direction, assert(addresses[block], "not the engine's memory") + position, count)
+  end
+  function engine:start() start() end
+  function engine:stop() stop() end
+  return engine
 end
 
 function glue.interrupt(count, wait)

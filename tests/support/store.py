@@ -1,13 +1,19 @@
 """A store made and mounted inside a test: format an in-memory disk from the schemas, open it with the real lua/fs.
 
 `format_disk` is the tests' own minimal mkfs (only schemas, no diskutil): a superblock of generation 1 in its two slots.
-`Disk` is the plainest device: a bytearray. `Store` wraps the Lua store so that tests read and write Python data.
+`Disk` is the plainest device: a bytearray. `Store` wraps the Lua store so that tests read and write Python data: what they
+give as bytes is stored as a value that the store accepts (`stored`), and what is read is taken out of it again (`plain`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+import msgpack
+
+from khoros.diskutil import codec
+from khoros.diskutil.values import Reference
 from khoros.formats import SUPERBLOCK, constants, derive
 from tests.support import lua as lua_support
 
@@ -88,6 +94,33 @@ class Disk:
         return True
 
 
+# What is larger is stored as a piece of a long string: that is an object with nothing but bytes in it.
+TABLE_BYTES_MAX = 60_000
+
+
+def kind_of(data: bytes) -> int:
+    """The kind of object that holds these bytes."""
+    return constants.KIND_TABLE if len(data) <= TABLE_BYTES_MAX else constants.KIND_TREE_NODE
+
+
+def stored(data: bytes, references: Iterable[int] = ()) -> bytes:
+    """The payload of an object that holds these bytes and, if it is a table, refers to these objects."""
+    if len(data) > TABLE_BYTES_MAX:
+        return msgpack.packb(data, use_bin_type=True)
+    return codec.encode_table([data, *map(Reference, references)], [])
+
+
+def plain(payload: bytes) -> bytes:
+    """The bytes in a payload of `stored`; another payload as it is."""
+    if payload[:1] == b"\x90":
+        return payload
+    if payload[:1] in b"\xc5\xc6":
+        return bytes(msgpack.unpackb(payload))
+    contents = codec.decode_table(payload)
+    first = contents.array[0]
+    return first.encode() if isinstance(first, str) else bytes(first)
+
+
 class StoreError(Exception):
     """nil, err of a store function; `.code` and `.facts` are err's."""
 
@@ -116,7 +149,9 @@ class Store:
     """The Lua store over a disk, with Python data in and out. StoreError for nil, err."""
 
     def __init__(self, disk: Any, lua: Any = None, read_only: bool = False, device: Any = None,
-                 **options: Any) -> None:
+                 payloads: bool = False, **options: Any) -> None:
+        """payloads: what tests give are payloads of tables already, and they get payloads."""
+        self.payloads = payloads
         self.lua = lua or lua_support.runtime()
         self.disk = disk
         module = lua_support.require(self.lua, "fs.store")
@@ -133,12 +168,14 @@ class Store:
 
     def commit(self, objects: dict[int, bytes | None], message: str | None = None,
                expected: dict[int, int] | None = None) -> dict[str, Any]:
-        """Commits id → payload (None deletes), all of kind table."""
+        """Commits id → bytes (None deletes), all of kind table."""
         entries = []
-        for number, payload in objects.items():
-            item: dict[str, Any] = {"id": number, "kind": constants.KIND_TABLE, "payload": payload}
-            if payload is None:
-                item = {"id": number, "kind": constants.KIND_DELETE}
+        for number, data in objects.items():
+            item: dict[str, Any] = {"id": number, "kind": constants.KIND_DELETE}
+            if data is not None:
+                item = {"id": number, "kind": kind_of(data), "payload": stored(data)}
+                if self.payloads:
+                    item |= {"kind": constants.KIND_TABLE, "payload": data}
             if expected is not None:
                 item["expected"] = expected[number]
             entries.append(item)
@@ -147,11 +184,20 @@ class Store:
             request["message"] = message
         return self.call("commit", request)
 
-    def read(self, *ids: int) -> list[bytes]:
-        return [record["payload"] for record in self.records(*ids)]
+    def link(self, objects: dict[int, list[int]], message: str = "") -> dict[str, Any]:
+        """Commits id → ids that it refers to."""
+        return self.call("commit", {"message": message, "entries": [
+            {"id": number, "kind": constants.KIND_TABLE, "payload": stored(b"", ids)} for number, ids in objects.items()]})
 
-    def records(self, *ids: int) -> list[dict[str, Any]]:
-        return self.call("read", list(ids)) or []
+    def read(self, *ids: int, view: int | None = None) -> list[bytes]:
+        found = [record["payload"] for record in self.records(*ids, view=view)]
+        return found if self.payloads else [plain(payload) for payload in found]
+
+    def records(self, *ids: int, view: int | None = None) -> list[dict[str, Any]]:
+        return self.call("read", list(ids), *([] if view is None else [view])) or []
+
+    def view(self, *which: Any) -> int:
+        return self.call("view", *which)["view"]
 
     def status(self) -> str:
         result = self.handle[b"status"]()

@@ -1,8 +1,7 @@
 -- One ATA channel: two drives that share registers and an interrupt line.
 --
 -- The channel selects a drive, writes a command, waits for the drive, and resets. It knows
--- protocols, not what is read or written: that is pio.lua (and, later, other transfer strategies)
--- and drive.lua.
+-- protocols, not what is read or written: that is pio.lua, dma.lua and drive.lua.
 --
 -- How a wait works. The drive's Status decides; the interrupt only says when to look. So an
 -- interrupt that comes early, twice or never costs time, not correctness:
@@ -33,6 +32,7 @@ local TIMEOUTS <const> = {
   command = 10,    -- a data block; drives retry a weak sector for some seconds
   flush = 60,      -- may take longer than 30 s (ATA-6 8.12)
   data_request = 0.1, -- from BSY clear to DRQ; the standard says at once
+  trial = 2,       -- the first DMA transfer, of a sector that has just been read
   reset = 31,      -- ATA-6 9.2
 }
 
@@ -52,8 +52,8 @@ Channel.__index = Channel
 
 local channel <const> = {}
 
---- channel.new{command=, control=, irq=, clock=, sleep=, memory=, name=, timeouts=} → channel,
---- interrupts off.
+--- channel.new{command=, control=, irq=, bus_master=, clock=, sleep=, memory=, name=, timeouts=} →
+--- channel, interrupts off.
 function channel.new(parts)
   assert(parts.command and parts.control, "an ATA channel needs its command and control ports")
   assert(parts.clock and parts.memory, "an ATA channel needs clock and memory")
@@ -62,6 +62,7 @@ function channel.new(parts)
   local self = setmetatable({
     name = parts.name or "ata",
     ports = parts.command, control_port = parts.control, irq = parts.irq,
+    bus_master = parts.bus_master,     -- of bus_master.lua, or nil
     clock = parts.clock, sleep = parts.sleep, memory = parts.memory,
     timeouts = timeouts,
     selected = nil,          -- 0 or 1: the drive whose DEV bit was written last
@@ -74,9 +75,10 @@ function channel.new(parts)
   return self
 end
 
---- Turns the drives' interrupt output on or off (nIEN); stays off without an interrupt line.
+--- Turns the drives' interrupt output on or off (nIEN). It stays off when nobody listens: neither
+--- an interrupt line nor a bus master.
 function Channel:interrupts(on)
-  local value = (on and self.irq) and 0 or SWITCH.nIEN
+  local value = (on and (self.irq or self.bus_master)) and 0 or SWITCH.nIEN
   self.device_control = value
   self.control_port:out8(CONTROL.device_control, value)
 end
@@ -120,25 +122,35 @@ local function note_lost(self)
   end
 end
 
---- Waits until BSY is clear → status | nil, "timeout" | nil, "gone". `expects_interrupt`: the
---- protocol says that the drive interrupts here, so the CPU may be given away.
-function Channel:wait_idle(seconds, expects_interrupt)
+--- Waits until ready(self, status, silent) is true → true | nil, "timeout" | nil, "gone". `status`
+--- is Alternate Status; `silent`: an interrupt was waited for and did not come. `expects_interrupt`:
+--- the protocol says that the drive interrupts here, so the CPU may be given away.
+function Channel:wait_until(seconds, expects_interrupt, ready)
   local deadline = waiting.deadline(self.clock, seconds)
   local fired = self.irq and self.irq:count()
   local spins, silent, late = 0, false, false
   while true do
     local status = self:look()
     if FLOATING[status] then return nil, "gone" end
-    if status & STATUS.BSY == 0 then
+    if ready(self, status, silent) then
       local heard = self.irq and self.irq:count() ~= fired
       if heard then self.lost_in_a_row = 0 elseif silent then note_lost(self) end
-      return self:status()
+      return true
     end
     if late then return nil, "timeout" end
     spins = spins + 1
     silent = pause(self, deadline, spins, expects_interrupt)
     late = self.clock() >= deadline     -- one more look, then give up
   end
+end
+
+local function is_idle(_, status) return status & STATUS.BSY == 0 end
+
+--- Waits until BSY is clear → status | nil, "timeout" | nil, "gone".
+function Channel:wait_idle(seconds, expects_interrupt)
+  local idle, code = self:wait_until(seconds, expects_interrupt, is_idle)
+  if not idle then return nil, code end
+  return self:status()
 end
 
 --- Waits for a data request after a command or block → status | nil, code. An error status is
@@ -270,6 +282,7 @@ local PROSE <const> = {
   timeout = "no answer in time",
   gone = "the drive is gone",
   protocol = "the drive does not follow the protocol",
+  bus = "the controller could not reach memory",
 }
 
 --- The failure for `code`; resets the channel, so that the next command meets drives in a known
@@ -294,6 +307,7 @@ end
 --- told, since they lose their multiple mode and perhaps their cache.
 function Channel:reset()
   self.counters.resets = self.counters.resets + 1
+  if self.bus_master then self.bus_master:stop() end
   local quiet = self.device_control
   self.control_port:out8(CONTROL.device_control, SWITCH.SRST | SWITCH.nIEN)
   waiting.pause(self.clock, nil, RESET_PULSE_SECONDS)

@@ -9,9 +9,12 @@
 --   knows what to do. A flush that failed is reported once; a later one speaks of later writes.
 -- - No flush is repeated, and no write that has moved data. A read is repeated once, when the first
 --   one ended in a reset.
--- - READ MULTIPLE that the drive aborts is repeated with single sectors, which names the sector; so
---   is a WRITE MULTIPLE that the drive refuses before it asks for data. Refused so twice in a row,
---   where single sectors work, MULTIPLE is given up for good.
+-- - DMA is used after it has read sector 0 as PIO does. A DMA read that fails otherwise than by an
+--   error of the medium is repeated once, by PIO. Failed so twice in a row, DMA is given up for
+--   good; so it is after two writes in a row that did not get across.
+-- - READ MULTIPLE that the drive aborts is repeated with single sectors, which names the sector, and
+--   so is a READ DMA; so is a WRITE MULTIPLE that the drive refuses before it asks for data. Refused
+--   so twice in a row, where single sectors work, MULTIPLE is given up for good.
 -- - A drive that did not come back after a reset costs one look, not a timeout, until it shows up
 --   again.
 
@@ -23,6 +26,7 @@ local SECTOR_BYTES <const> = ata.SECTOR_BYTES
 local OPERATION <const>, STATUS <const> = ata.operation, ata.status
 
 local REFUSALS_MAXIMUM <const> = 2
+local DMA_FAILURES_MAXIMUM <const> = 2
 
 local Drive <const> = {}
 Drive.__index = Drive
@@ -38,11 +42,13 @@ function drive.new(channel, position, identity, wide_port)
     multiple = 1,        -- sectors in a data block; more than 1: READ/WRITE MULTIPLE is in use
     multiple_wanted = 1,
     refusals = 0,        -- of MULTIPLE, in a row
+    dma_failures = 0,    -- in a row
+    without_dma = nil,   -- why it is not used, where it could have been
     dirty = false,       -- acknowledged writes since the last flush
     doubt = nil,         -- the failure that flush has to report
     lost = nil,          -- the drive did not come back after a reset
     cache_off = false,   -- the write cache had to be switched off, because the drive has no FLUSH CACHE
-    counters = {reads = 0, writes = 0, flushes = 0, sectors_read = 0, sectors_written = 0, errors = 0},
+    counters = {reads = 0, writes = 0, flushes = 0, sectors_read = 0, sectors_written = 0, errors = 0, dma_failures = 0},
   }, Drive)
   channel.drives[position] = self
   return self
@@ -69,15 +75,33 @@ local function secure_flush(self)
     features = ata.feature.DISABLE_WRITE_CACHE}, "disable write cache", self.channel.timeouts.command, self.name) or false
 end
 
---- Prepares the drive: multiple mode, cache. `strategy` moves the data.
-function Drive:attach(strategy)
-  self.strategy = strategy
+local function give_up_dma(self, why)
+  self.strategy, self.dma, self.without_dma = self.pio, nil, why
+end
+
+-- A controller that only says it can do DMA shall not be found out by the store. Sector 0 has to be readable for it.
+local function try_dma(self)
+  local expected, err = self.pio.read(0, 1)
+  if not expected then return give_up_dma(self, err.message) end
+  local works, why = self.dma.trial(expected)
+  if works then self.strategy = self.dma else give_up_dma(self, why) end
+end
+
+--- Prepares the drive: multiple mode, cache, strategy. `pio` always works; `dma` may be nil.
+function Drive:attach(pio, dma)
+  self.pio, self.dma, self.strategy = pio, dma, pio
   local maximum = self.identity.multiple_maximum
   -- A power of two, as every drive that offers it takes (ATA-6 8.49 leaves others to the drive).
   while maximum & maximum - 1 ~= 0 do maximum = maximum & maximum - 1 end
   self.multiple_wanted = maximum
   set_multiple(self)
   secure_flush(self)
+  if dma then try_dma(self) end
+end
+
+--- Whether a 28-bit command reaches these sectors: it writes half the registers of a 48-bit one.
+function Drive:is_narrow(lba, count)
+  return count <= ata.COUNT_28 and lba + count <= math.min(self.identity.sector_count_28, ata.SECTORS_28)
 end
 
 --- Called by the channel after a software reset.
@@ -126,29 +150,82 @@ local function in_single_sectors(self, err, transfer)
   return result, second
 end
 
-local function in_a_reset(err) return err.code == "timeout" or err.code == "protocol" end
+local function in_a_reset(err) return err.code == "timeout" or err.code == "protocol" or err.code == "bus" end
+
+-- Failures that say something about the way of the data rather than about the medium.
+local function on_the_way(err) return in_a_reset(err) or err.code == "crc" end
+
+local function note_dma_failure(self, err)
+  self.dma_failures = self.dma_failures + 1
+  self.counters.dma_failures = self.counters.dma_failures + 1
+  if self.dma_failures >= DMA_FAILURES_MAXIMUM then give_up_dma(self, err.message) end
+end
+
+-- READ by PIO: in pieces that one command takes → string | nil, failure. `single`: sector by sector.
+local function read_by_pio(self, lba, count, single)
+  local parts, most = {}, self.pio.maximum_sectors
+  local multiple = self.multiple
+  if single then self.multiple = 1 end
+  local data, err
+  repeat
+    data, err = self.pio.read(lba, math.min(count, most))
+    parts[#parts + 1], lba, count = data, lba + most, count - most
+  until not data or count <= 0
+  if single and not self.multiple_stale then self.multiple = multiple end
+  if not data then return nil, err end
+  return #parts == 1 and data or table.concat(parts)
+end
+
+-- A DMA read has failed: what PIO makes of it. A drive that aborted the command names only its first sector, and may as
+-- well not know the command.
+local function reread(self, lba, count, err)
+  local refused = err.code == "abort"
+  if not (refused or on_the_way(err)) or not ready(self, "read") then return nil, err end
+  local data, second = read_by_pio(self, lba, count, refused)
+  if data then note_dma_failure(self, err) end
+  return data, second
+end
+
+local function read_by_dma(self, lba, count)
+  local data, err = self.dma.read(lba, count)
+  if not data then return reread(self, lba, count, err) end
+  self.dma_failures = 0
+  return data
+end
 
 local function read_command(self, lba, count)
   local ok, err = ready(self, "read")
   if not ok then return nil, err end
+  if self.dma then return read_by_dma(self, lba, count) end
   local data
-  data, err = self.strategy.read(lba, count)
+  data, err = self.pio.read(lba, count)
   if data then
     if self.multiple > 1 then self.refusals = 0 end
     return data
   end
-  local function again() return self.strategy.read(lba, count) end
+  local function again() return self.pio.read(lba, count) end
   if err.code == "abort" and self.multiple > 1 then return in_single_sectors(self, err, again) end
   if in_a_reset(err) and ready(self, "read") then return again() end
   return nil, err
 end
 
+local function write_by_dma(self, lba, data)
+  local ok, err = self.dma.write(lba, data)
+  if ok then
+    self.dma_failures = 0
+  elseif on_the_way(err) then
+    note_dma_failure(self, err)
+  end
+  return ok, err
+end
+
 local function write_command(self, lba, data)
   local ok, err = ready(self, "write")
   if not ok then return nil, err end
-  ok, err = self.strategy.write(lba, data)
+  if self.dma then return write_by_dma(self, lba, data) end
+  ok, err = self.pio.write(lba, data)
   if ok or err.code ~= "abort" or not err.untouched or self.multiple < 2 then return ok, err end
-  return in_single_sectors(self, err, function() return self.strategy.write(lba, data) end)
+  return in_single_sectors(self, err, function() return self.pio.write(lba, data) end)
 end
 
 local function check_range(self, what, lba, count)
@@ -235,12 +312,18 @@ local function size_text(sectors)
   return ("%d sectors"):format(sectors)
 end
 
---- One line: "ata0-master: QEMU HARDDISK (QM00001), 64 MiB, LBA48, PIO 32-bit, 16 sectors a block".
+local function transfer_text(self)
+  if self.dma then return "DMA" end
+  local multiple = self.multiple > 1 and ("%d sectors a block"):format(self.multiple) or "single sectors"
+  return ("PIO %s, %s%s"):format(self.wide_port and "32-bit" or "16-bit", multiple,
+    self.without_dma and (" (no DMA: %s)"):format(self.without_dma) or "")
+end
+
+--- One line: "ata0-master: QEMU HARDDISK (QM00001), 64 MiB, LBA48, DMA" or "…, PIO 32-bit, 16 sectors a block".
 function Drive:describe()
   local id = self.identity
-  return ("%s: %s (%s), %s, %s, %s %s, %s%s"):format(self.name, id.model, id.serial, size_text(id.sector_count),
-    id.lba48 and "LBA48" or "LBA28", self.strategy.name, self.wide_port and "32-bit" or "16-bit",
-    self.multiple > 1 and ("%d sectors a block"):format(self.multiple) or "single sectors",
+  return ("%s: %s (%s), %s, %s, %s%s"):format(self.name, id.model, id.serial, size_text(id.sector_count),
+    id.lba48 and "LBA48" or "LBA28", transfer_text(self),
     (id.flush or id.flush_ext or self.cache_off) and "" or ", cannot flush its cache")
 end
 
@@ -248,7 +331,7 @@ local function statistics(self)
   local all = {}
   for name, value in pairs(self.counters) do all[name] = value end
   for name, value in pairs(self.channel.counters) do all[name] = value end
-  all.polling = self.channel.polling
+  all.polling, all.transfer = self.channel.polling, self.strategy.name
   return all
 end
 

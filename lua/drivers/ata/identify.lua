@@ -16,11 +16,14 @@ for _, row in ipairs{
   {"model",              27, "40 characters"},
   {"multiple_maximum",   47, "bits 7:0: sectors a block that READ/WRITE MULTIPLE can take, 0: not offered"},
   {"capabilities",       49, "bit 9: LBA, bit 8: DMA"},
+  {"validity",           53, "bit 2: word 88 is valid, bit 1: words 64 to 70 are"},
   {"sectors_28",         60, "two words: sectors that 28-bit commands reach"},
+  {"multiword_dma",      63, "bits 10:8: which multiword DMA mode is selected; one at most"},
   {"commands_1",         82, "bit 5: write cache"},
   {"commands_2",         83, "bit 10: 48-bit addresses, 12: FLUSH CACHE, 13: FLUSH CACHE EXT; 15:14 = 01: valid"},
   {"enabled_1",          85, "bit 5: write cache is on"},
   {"enabled_3",          87, "15:14 = 01: words 85 to 87 are valid"},
+  {"ultra_dma",          88, "bits 14:8: which Ultra DMA mode is selected; one at most"},
   {"sectors_48",        100, "four words: sectors that 48-bit commands reach"},
   {"sector_size",       106, "15:14 = 01: valid; bit 13: several logical a physical sector, 3:0: log2 of how many; bit 12: logical > 512"},
   {"logical_words",     117, "two words: words in a logical sector, if bit 12 of word 106"},
@@ -63,8 +66,14 @@ local function capacity(bytes, lba48)
   return math.max(sectors_48, sectors_28), sectors_28
 end
 
+-- Whether the firmware has set a DMA mode up: only then are the controller's timings for it right, too.
+local function dma_mode_is_set(bytes)
+  local ultra = bit(word(bytes, words.validity), 2) and word(bytes, words.ultra_dma) >> 8 & 0x7F or 0
+  return ultra ~= 0 or word(bytes, words.multiword_dma) >> 8 & 0x07 ~= 0
+end
+
 --- 512 bytes → {model, serial, firmware, ata, incomplete, lba, lba48, sector_count,
---- sector_count_28, multiple_maximum, dma, write_cache, write_cache_enabled, flush, flush_ext,
+--- sector_count_28, multiple_maximum, dma (offered, and a mode is set), write_cache, write_cache_enabled, flush, flush_ext,
 --- logical_sector_bytes, physical_sector_bytes}.
 function identify.decode(bytes)
   assert(#bytes == RESPONSE_BYTES, "IDENTIFY DEVICE gives 512 bytes")
@@ -83,7 +92,7 @@ function identify.decode(bytes)
     ata = not bit(general, 15),
     incomplete = bit(general, 2),
     lba = bit(capabilities, 9),
-    dma = bit(capabilities, 8),
+    dma = bit(capabilities, 8) and dma_mode_is_set(bytes),
     lba48 = lba48,
     sector_count = sector_count,
     sector_count_28 = sector_count_28,

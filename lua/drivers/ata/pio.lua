@@ -2,8 +2,8 @@
 --
 -- A transfer strategy is {name=, maximum_sectors=, read=function(lba, count) → string | nil,
 -- failure, write=function(lba, data) → true | nil, failure}; one call is one command, count ≤
--- maximum_sectors, inside the drive. drive.lua splits requests and does the rest; a strategy for
--- bus-master DMA takes this one's place without a change there.
+-- maximum_sectors, inside the drive. drive.lua splits requests and does the rest. dma.lua is the
+-- other one.
 --
 --     READ   command → [interrupt: DRQ] → move a block → [interrupt: DRQ] → … → move the last block
 --     WRITE  command → DRQ (no interrupt) → move a block → [interrupt: DRQ] → … → last block → [interrupt: done]
@@ -14,9 +14,9 @@ local ata <const> = require "drivers.ata.registers"
 
 local SECTOR_BYTES <const> = ata.SECTOR_BYTES
 local OPERATION <const>, STATUS <const>, DATA <const> = ata.operation, ata.status, ata.command.data
-local BUFFER_SECTORS <const> = 256   -- what a 28-bit command can take
+local BUFFER_SECTORS <const> = ata.COUNT_28
 
-local pio <const> = {}
+local pio <const> = {BUFFER_BYTES = BUFFER_SECTORS * SECTOR_BYTES}
 
 -- Operation by direction, MULTIPLE or not, 48-bit or not.
 local OPERATIONS <const> = {
@@ -42,10 +42,8 @@ function pio.move_out(channel, wide_port, block, position, bytes)
   else channel.ports:out16s(DATA, block, position, bytes // 2) end
 end
 
--- The request for one command; 28-bit commands where they reach, since they write half the
--- registers.
 local function request_for(drive, direction, lba, count)
-  local narrow = lba + count <= math.min(drive.identity.sector_count_28, ata.SECTORS_28) and count <= 256
+  local narrow = drive:is_narrow(lba, count)
   local several = drive.multiple > 1 and count > 1
   return {
     operation = OPERATIONS[direction][several][not narrow],
@@ -138,9 +136,7 @@ end
 --- pio.new(drive) → transfer strategy. The buffer is the channel's: only one command runs on a
 --- channel at a time.
 function pio.new(drive)
-  local channel = drive.channel
-  channel.buffer = channel.buffer or channel.memory(BUFFER_SECTORS * SECTOR_BYTES)
-  local buffer = channel.buffer
+  local buffer = drive.channel.buffer
   return {
     name = "PIO",
     maximum_sectors = BUFFER_SECTORS,

@@ -72,6 +72,10 @@ M.device_control = registers.masks(M.device_control_rows)
 M.operation_rows = {
   {"READ_SECTORS",        0x20, "PIO data-in",  "28-bit address, an interrupt for each sector"},
   {"READ_SECTORS_EXT",    0x24, "PIO data-in",  "48-bit address"},
+  {"READ_DMA",            0xC8, "DMA",          "28-bit address; the controller moves the data, one interrupt at the end"},
+  {"READ_DMA_EXT",        0x25, "DMA",          "48-bit address"},
+  {"WRITE_DMA",           0xCA, "DMA",          "28-bit address"},
+  {"WRITE_DMA_EXT",       0x35, "DMA",          "48-bit address"},
   {"READ_MULTIPLE",       0xC4, "PIO data-in",  "28-bit address, an interrupt for each block of sectors"},
   {"READ_MULTIPLE_EXT",   0x29, "PIO data-in",  "48-bit address"},
   {"WRITE_SECTORS",       0x30, "PIO data-out", "28-bit address"},
@@ -104,5 +108,6 @@ M.signatures = {
 --- 0).
 M.SECTOR_BYTES = 512
 M.SECTORS_28 = 0x0FFFFFFF
+M.COUNT_28 = 256
 
 return M

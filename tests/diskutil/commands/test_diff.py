@@ -7,7 +7,7 @@ import random
 import pytest
 
 import khoros
-from khoros.diskutil import differences
+from khoros.diskutil import differences, places
 from khoros.diskutil.ordered import LuaMap
 from khoros.diskutil.values import LuaTable, Permanent
 from tests.diskutil import images
@@ -151,7 +151,7 @@ def by_id(root: LuaTable) -> dict[tuple[int, str], str]:
     while pending:
         table = pending.pop()
         found[table.identity, ""] = "table"
-        for where, value in differences.members(table, ""):
+        for _, where, value in places.members(table, ""):
             found[table.identity, where] = (
                 f"object {value.id}" if isinstance(value, LuaTable) else f"{type(value)} {value!r}")
             if isinstance(value, LuaTable) and value.identity not in seen:

@@ -1,10 +1,21 @@
--- A disk with a sector that QEMU refuses to read and one that it refuses to write (blkdebug).
+-- A disk with a sector that QEMU refuses to read and one that it refuses to write (blkdebug); by PIO with the argument "pio".
 
-local core <const>, check <const>, machine <const> = ...
+local core <const>, check <const>, machine <const>, argument <const> = ...
 local ata <const> = require "drivers.ata"
+local bus_master <const> = require "drivers.ata.bus_master"
+local pci <const> = require "drivers.pci"
+
+local function half()
+  if argument == "pio" then return nil end
+  local bus <const> = pci.new{configuration = core.ports(0xCF8, 8)}
+  local place <const> = bus.ide_channels()[1]
+  bus.enable_master(place.pci)
+  local first <const> = place.bus_master.first
+  return {engine = core.dma(bus_master.description(first)), status = core.ports(bus_master.status_port(first), 1)}
+end
 
 local channel = ata.new{
-  command = core.ports(0x1F0, 8), control = core.ports(0x3F6, 1), irq = core.irq(14),
+  command = core.ports(0x1F0, 8), control = core.ports(0x3F6, 1), irq = core.irq(14), bus_master = half(),
   clock = machine.clock, sleep = machine.sleep, memory = machine.memory, name = "ata0",
 }
 local device = check("a disk", channel.devices[1])
@@ -22,4 +33,5 @@ check("write refused", not ok)
 check("write elsewhere", device.write(320, ("x"):rep(512 * 8)))
 ok, err = device.flush()
 print("flush", ok, tostring(err))
+check("by the same way", device.statistics().transfer == (argument == "pio" and "PIO" or "DMA"))
 check("counted", device.statistics().errors >= 3, device.statistics().errors)

@@ -1,0 +1,61 @@
+-- Encoding tables of a session: a codec together with what the session knows of ids, metatables and long strings.
+--
+--   encoder.encode(t, plan) → payload | nil, key, value, role      as the codec's encode
+--       plan nil: nothing gets an id, so what leads to something new cannot be encoded
+--   encoder.begin(t, plan)    the same without encoding anything: encoder.miss then answers for t
+--   encoder.held()            the long strings that were met since: text → entry, or nil
+--   encoder.miss              what the codec asks for names
+--
+-- Relies on: fs.long_strings, fs.stubs, a codec.
+
+local long_strings <const> = require "fs.long_strings"
+local stubs <const> = require "fs.stubs"
+
+local type <const> = type
+
+local encoding = {}
+
+-- session: { map, codec, metatables, loading }
+function encoding.new(session)
+  local map <const>, codec <const>, strings <const> = session.map, session.codec, session.loading.strings
+  local names <const>, metatable_of <const> = map.names, session.metatables.metatable_of
+  local plan, own, held
+  local encoder = {}
+
+  function encoder.miss(v, key)
+    if type(v) ~= "string" then
+      return plan and plan:child(v)
+    end
+    local entry = long_strings.known(strings, v, own) or plan and plan:string(v, key)
+    if not entry then
+      return nil
+    end
+    held = held or {}
+    held[v] = entry
+    return entry.id
+  end
+  local miss <const> = encoder.miss
+
+  function encoder.begin(t, for_plan)
+    plan, own, held = for_plan, map.held[t], nil
+  end
+
+  function encoder.held()
+    return held
+  end
+
+  function encoder.encode(t, for_plan)
+    local metatable = metatable_of(t)
+    if metatable == false then
+      return nil, nil, false, "metatable"
+    elseif metatable ~= nil then
+      stubs.note_metatable(metatable)
+    end
+    plan, own, held = for_plan, map.held[t], nil
+    return codec.encode(t, names, metatable, miss)
+  end
+
+  return encoder
+end
+
+return encoding

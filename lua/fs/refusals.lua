@@ -1,0 +1,49 @@
+-- What is said of values that cannot be saved: by path.
+-- Relies on: fs.graph.
+
+local graph <const> = require "fs.graph"
+
+local refusals = {}
+
+-- info: debug.getinfo or nil.
+local function describe(value, role, info)
+  if role == "metatable" and value == false then
+    return "its metatable is hidden by __metatable"
+  end
+  local kind <const> = type(value)
+  if kind == "thread" then
+    return "coroutine"
+  elseif kind == "function" and info then
+    return info(value, "S").what == "C" and "C function" or "Lua function (functions are not saved yet)"
+  end
+  return kind
+end
+
+local function new_search(session)
+  return graph.search(session.map, session.root, session.metatables.metatable_of)
+end
+
+-- An error for what codec.encode refused in table t.
+function refusals.cannot_save(session, t, key, value, role)
+  local search = new_search(session)
+  local path
+  if role == "metatable" then
+    path = value == false and graph.path(search, t) or "getmetatable(" .. graph.path(search, t) .. ")"
+  elseif role == "key" then
+    path = "a key of " .. graph.path(search, t)
+  else
+    path = graph.field_path(search, t, key)
+  end
+  return {
+    code = "cannot_save", path = path,
+    message = string.format("cannot save %s: %s", path, describe(value, role, session.getinfo)),
+  }
+end
+
+-- The store's refusal of an entry that belongs to table t.
+function refusals.too_large(session, t, err)
+  local path = graph.path(new_search(session), t)
+  return { code = "cannot_save", path = path, message = string.format("cannot save %s: %s", path, err.message) }
+end
+
+return refusals

@@ -1,0 +1,103 @@
+-- Objects that were collected as garbage while this session still held their tables: the tables become new ones again.
+--
+-- Another process takes the last reference to an object away, garbage is collected, and here a variable still has the table.
+-- Once it is put under the root again, the store says that the id leads nowhere (`missing_reference`). The table has all of
+-- the content; it gives up its id, as do the tables it leads to whose objects are gone, too, and the next commit stores them
+-- under new ids. A stub has no content to give: then the commit fails, and says where.
+--
+-- Promise: nothing changes unless all of it can be stored anew.
+-- Relies on: fs.identity, fs.loading for a last try to load a stub, the store's `missing`.
+
+local graph <const> = require "fs.graph"
+local identity <const> = require "fs.identity"
+local loading <const> = require "fs.loading"
+local stubs <const> = require "fs.stubs"
+
+local next <const> = next
+local type <const> = type
+
+local revival = {}
+
+-- Ids that one question may name.
+local BATCH <const> = 64
+
+-- Those of the ids that no object has any more -> list | nil, err
+function revival.missing(session, ids)
+  local gone = {}
+  for first = 1, #ids, BATCH do
+    local part, err = session.store.missing(table.move(ids, first, math.min(first + BATCH - 1, #ids), 1, {}))
+    if not part then
+      return nil, err
+    end
+    table.move(part, 1, #part, #gone + 1, gone)
+  end
+  return gone
+end
+
+local function lost(session, t)
+  local search = graph.search(session.map, session.root, session.metatables.metatable_of)
+  local path = graph.path(search, t)
+  return {
+    code = "cannot_save", path = path,
+    message = string.format("cannot save %s: the object was removed from the store before it was loaded here", path),
+  }
+end
+
+-- Ids of the objects that t leads to, those not in `seen` yet: added to it and to the list.
+local function note_children(session, t, seen, ids)
+  local map <const> = session.map
+  local function meet(v)
+    local id = type(v) == "table" and identity.id_of(map, v)
+    if id and not seen[id] then
+      seen[id] = true
+      ids[#ids + 1] = id
+    end
+  end
+  for key, value in next, t do
+    meet(key)
+    meet(value)
+  end
+  meet(session.metatables.metatable_of(t) or nil)
+end
+
+-- Every object among those that the gone ones lead to in memory that is gone as well: id -> table | nil, err
+local function gather(session, ids)
+  local map <const> = session.map
+  local gone, seen = {}, {}
+  while #ids > 0 do
+    local children = {}
+    for _, id in ipairs(ids) do
+      local t = map.objects[id]
+      seen[id] = true
+      if t and stubs.is(t) and not loading.load(session.loading, t) then
+        return nil, lost(session, t)
+      elseif t then
+        gone[id] = t
+        if type(t) == "table" then
+          note_children(session, t, seen, children)
+        end
+      end
+    end
+    local err
+    ids, err = revival.missing(session, children)
+    if not ids then
+      return nil, err
+    end
+  end
+  return gone
+end
+
+-- The objects with these ids do not exist any more: their tables are new from now on. -> true | nil, err
+function revival.revive(session, ids)
+  local gone, err = gather(session, ids)
+  if not gone then
+    return nil, err
+  end
+  for id, t in next, gone do
+    identity.set_unloaded(session.map, id)
+    identity.disown(session.map, id, t)
+  end
+  return true
+end
+
+return revival
