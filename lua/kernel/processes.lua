@@ -149,7 +149,7 @@ function processes.new(core, scheduler, ipc)
     if process.state == "ended" then return end
     scheduler.forget(process)
     process.cpu_nanoseconds = process.handle:cpu()
-    scheduler.bury(process.handle)
+    scheduler.bury(process)
     table_of[process.id] = nil
     count = count - 1
     keep_outcome(process, outcome)

@@ -14,7 +14,8 @@
 --     scheduler.listen(process, line, on_irq)        the same, every time it fires
 --     scheduler.after(seconds, action)               calls action() then
 --     scheduler.forget(process)                      it has ended
---     scheduler.bury(handle)                         gives back what it held, a large one little by little between turns
+--     scheduler.bury(process)                        gives back what it held: that of services at once, because their
+--                                                    devices are given anew; of others what is much in steps between turns
 --     scheduler.bury_all()                           all of that now
 --     scheduler.run()                                never returns
 --
@@ -141,8 +142,9 @@ function scheduler.new(core)
 
   local all_buried = true
 
-  function self.bury(handle)
-    all_buried = handle:kill(BURIED_AT_ONCE) and all_buried
+  function self.bury(process)
+    local all <const> = process.handle:kill(not process.service and BURIED_AT_ONCE or nil)
+    all_buried = all and all_buried
   end
 
   function self.bury_all()
