@@ -1,98 +1,77 @@
-"""`./khoros bench [--json]`: how long the main job takes on this machine, from power-on to objects on the host.
+"""`./khoros bench [--json] [NAME…]`: Khoros beside what people would use instead, as ratios; above 1 is in our favour.
 
-Wall times of whole commands, the best of a few, because others may use the machine too. Figures are for comparing
-versions on one machine; no test asserts them.
+Each group of rows is a module with NAMES and measure(wanted, folder). A NAME is that of a row, or the beginning of several.
+Without one all rows are measured, and the times of whole commands, which have no peer. A peer that is not installed is left
+out, and said.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import building
 import click
+import codec
+import measuring
+import peers
+import reading
+import store
 import switching
+import whole
 
-LAUNCHER = [sys.executable, "-I", "-m", "khoros.diskutil.launch", "run"]
-DISK = [sys.executable, "-I", "-m", "khoros.diskutil.cli"]
-SUBDIVISIONS = Path("/usr/share/iso-codes/json/iso_3166-2.json")
-ROUNDS = 3
-
-ONE_OBJECT_COMMITS = 100
-COPY = """
-root.copy = {}
-for index, subdivision in ipairs(root.iso["3166-2"]) do
-  local copy <const> = {}
-  for key, value in pairs(subdivision) do copy[key] = value end
-  root.copy[index] = copy
-end
-commit()
-"""
+GROUPS = (codec, store, reading, switching)
 
 
-def guest(image: Path, code: str) -> float:
-    """Run Lua in the guest on an image; gives the seconds it took there, without boot, mount and power-off."""
-    command = [*LAUNCHER, "--disk", image, "-e", f'print("from"); {code}; print("to")']
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
-        assert running.stdout is not None
-        times = [time.perf_counter() for _ in running.stdout]
-    if running.returncode != 0:
-        raise click.ClickException(f"the guest failed at: {code}")
-    return times[-1] - times[0]
+def chosen(names: tuple[str, ...]) -> set[str]:
+    """The rows that are meant. ClickException for a name that means none."""
+    known = [name for group in GROUPS for name in group.NAMES]
+    if not names:
+        return set(known)
+    found: set[str] = set()
+    for name in names:
+        matching = {row for row in known if row.startswith(name)}
+        if not matching:
+            raise click.ClickException(f"there is no row {name}; there are: {', '.join(known)}")
+        found |= {name} if name in matching else matching
+    return found
 
 
-def seconds(action: Callable[[], object]) -> float:
-    """The best wall time of a few."""
-    times = []
-    for _ in range(ROUNDS):
-        start = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-def measure(folder: Path) -> Iterator[tuple[str, float, str]]:
-    """(what, value, unit), one after the other as they are known."""
-    image = folder / "bench.img"
-    yield "make a 64 MiB image", seconds(lambda: disk("mkfs", "-f", image, "-s", "64M")), "s"
-    yield "start, mount, run one line, power off", seconds(lambda: guest(image, "print(1)")), "s"
-
-    loop = f"for i = 1, {ONE_OBJECT_COMMITS} do root.n = i; commit() end"
-    took = guest(image, loop)
-    yield "commits of one changed object", ONE_OBJECT_COMMITS / took, "/s"
-
-    yield "import 5,000 subdivisions on the host", seconds(lambda: load(image)), "s"
-    took = guest(image, COPY)
-    yield "copy 5,000 subdivisions in the guest and commit", took, "s"
-    yield "check that image on the host", seconds(lambda: disk("check", image)), "s"
-
-    yield from switching.measure()
-
-
-def load(image: Path) -> None:
-    disk("import", image, SUBDIVISIONS, "--as", "iso")
-
-
-def disk(*arguments: object) -> None:
-    subprocess.run([*DISK, *map(str, arguments)], check=True, capture_output=True)
+def say_what_is_left_out() -> None:
+    for peer, title in store.DATABASES.items():
+        if peers.missing(peer):
+            click.echo(f"left out: {title}, which is not installed", err=True)
+    if not codec.LUA_MESSAGEPACK.exists():
+        click.echo("left out: lua-MessagePack, which is not installed", err=True)
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Only JSON on stdout.")
-def main(as_json: bool) -> None:
-    """Measure, and print a table."""
-    results = []
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+def main(as_json: bool, names: tuple[str, ...]) -> None:
+    """Measure, and print ratios."""
+    reason = building.debug_reason()
+    if reason:
+        raise click.ClickException(f"no benchmarks on a debug build: {reason}")
+    wanted, machine = chosen(names), building.machine()
+    click.echo("measured on " + ", ".join(f"{key} {value}" for key, value in machine.items()), err=True)
+    say_what_is_left_out()
+    results: list[dict[str, Any]] = []
+    figures: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="khoros-bench-") as folder:
-        for what, value, unit in measure(Path(folder)):
-            results.append({"what": what, "value": round(value, 3), "unit": unit})
-            if not as_json:
-                click.echo(f"{value:12.3f} {unit:3} {what}")
+        for group in GROUPS:
+            for measured in group.measure(wanted & set(group.NAMES), Path(folder)) if wanted & set(group.NAMES) else ():
+                row = measuring.row(*measured)
+                results.append(row.as_json())
+                click.echo(row.as_line(), err=as_json)
+        for what, value, unit in whole.measure(Path(folder)) if not names else ():
+            figures.append({"what": what, "value": round(value, 3), "unit": unit})
+            click.echo(f"{value:12.3f} {unit:3} {what}", err=as_json)
     if as_json:
-        click.echo(json.dumps({"format_version": 1, "results": results}, indent=2))
+        document = {"format_version": 1, "machine": machine, "results": results, "figures": figures}
+        click.echo(json.dumps(document, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""What pre-emption and switching cost in the booted guest: ratios, measured by bench/guest/init.lua in one boot."""
+"""What pre-emption and switching cost in the booted guest, measured by bench/guest/init.lua in one boot."""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from measuring import Figure, Measured
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -15,10 +15,26 @@ ENDED_WELL = 1  # isa-debug-exit: 2 * 0 + 1
 PATIENCE_SECONDS = 180
 
 
-def measure() -> Iterator[tuple[str, float, str]]:
-    """(what, ratio, "x") rows. preempt_1000hz_vs_none: a tight loop whose every slice is one tick of 1 ms, against the
-    same loop never interrupted by more than the tick's count. switch_vs_lua_coroutine: resume and yield of our
-    library against Lua's own."""
+PEERS = {
+    "preempt_1000hz_vs_none": "the same loop, never interrupted by more than the tick's count",
+    "switch_vs_lua_coroutine": "Lua's own coroutine library",
+}
+NAMES = tuple(PEERS)
+
+
+def measure(wanted: set[str], folder: Path) -> Measured:
+    """preempt_1000hz_vs_none: a tight loop whose every slice is one tick of 1 ms. switch_vs_lua_coroutine: resume and yield of
+    our library. Both in one boot; the folder is not used.
+    """
+    for line in boot().splitlines():
+        name, *times = line.strip().split("\t")
+        if name in wanted:
+            ours, peer = (Figure(*map(float, text.split())) for text in times)
+            yield name, ours, peer, PEERS[name], "s"
+
+
+def boot() -> str:
+    """What the bench image prints."""
     made = subprocess.run(
         ["make", "-C", ROOT / "kernel", "elf", "IMAGE=bench", f"LUA_DIR={HERE / 'guest'}",
          f"EXTRA_SOURCES={HERE / 'guest' / 'plain_coroutine.c'}", "EXTRA_LDFLAGS=-Wl,--wrap=archive_open"],
@@ -34,7 +50,4 @@ def measure() -> Iterator[tuple[str, float, str]]:
     )  # fmt: skip
     if ended.returncode != ENDED_WELL:
         raise click.ClickException(f"the bench image failed:\n{ended.stdout}{ended.stderr}")
-    for line in ended.stdout.splitlines():
-        name, _, value = line.strip().partition("\t")
-        if value:
-            yield name, float(value), "x"
+    return ended.stdout

@@ -189,8 +189,38 @@ class Dump:
                   if row.offset <= offset < row.offset + row.length]
         if not inside:
             return [], f"segment {segment}, which holds no log"
-        return inside, "padding after a frame's entries" if inside[-1].level == "frame" else (
-            "after the last frame of its segment")
+        last = inside[-1]
+        if last.level == "segment":
+            return inside, "after the last frame of its segment"
+        if last.level == "frame" and offset >= last.offset + frames.HEADER_BYTES:
+            return inside, "padding after the entries of a frame"
+        return inside, ""
+
+    def standing(self, row: Row) -> str:
+        """What an entry is to the store now: in use, or left behind; empty where that is no question."""
+        if self.store is None or row.level != "entry" or row.bad:
+            return ""
+        if row.kind in entries.OBJECT_KINDS:
+            return self._standing_of_object(row)
+        trees = {C.KIND_OBJECT_PAGE: self.store.objects, C.KIND_SEGMENT_PAGE: self.store.segments,
+                 C.KIND_TRANSACTION_PAGE: self.store.transactions}
+        if row.kind in trees:
+            current = any(pointer.offset == row.offset for _, _, pointer, _ in trees[row.kind].pages())
+            return "a page of a current index" if current else "a page of an index of the past"
+        if row.kind == C.KIND_CHECKPOINT:
+            pointer = self.store.superblock.pointer("checkpoint")
+            current = pointer is not None and pointer.offset == row.offset
+            return "the newest checkpoint" if current else "a checkpoint of the past"
+        return ""
+
+    def _standing_of_object(self, row: Row) -> str:
+        assert self.store is not None
+        pointer = self.store.pointer(row.id)
+        if pointer is None:
+            return f"object {row.id}, which exists no longer"
+        if pointer.offset != row.offset:
+            return f"an old version of object {row.id}, which stands at byte {pointer.offset + self.device.base} now"
+        return f"object {row.id} as it is now"
 
 
 def slot_row(slot: Slot) -> Row:

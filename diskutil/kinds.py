@@ -167,7 +167,7 @@ def _metatable(reading: _Reading) -> Reference | Permanent | None:
 
 def _part(reading: _Reading) -> Part:
     start = reading.at
-    levels = reading.integer("levels of a tree", 0)
+    levels = reading.integer("levels of a tree", 0, C.LEVELS_MAX)
     count = reading.count()
     if (levels == 0) != (count == 0):
         _bad(start, "a part of a tree", "children, or neither levels nor children",
@@ -246,7 +246,7 @@ def decode_map_root(data: bytes) -> MapRoot:
     reading = _Reading(data)
     reading.count(3)
     count = reading.integer("count of a map", 0)
-    levels = reading.integer("levels of a map", 0)
+    levels = reading.integer("levels of a map", 0, C.MAP_LEVELS_MAX)
     root = None if reading.nil() else reading.reference("root of a map")
     reading.end()
     if (count == 0) != (root is None) or (levels == 0) != (root is None):

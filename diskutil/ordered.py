@@ -394,8 +394,9 @@ class _Rewriting:
 
     def _write_inner(self, child: _Child | None, row: list[_Child]) -> list[_Child]:
         """A node above these children, or several when they are many."""
+        # Two children at least, however long the keys: else no level would be smaller than the one below.
         parts = _split(row, lambda item: 12 + (0 if item.low is None else len(
-            codec.encode_scalar(item.low))))
+            codec.encode_scalar(item.low))), 2)
         found = []
         for number, part in enumerate(parts):
             own = child.id if child is not None and number == 0 else self._take()
@@ -405,18 +406,17 @@ class _Rewriting:
         return found
 
 
-def _split(items: list[Any], size: Callable[[Any], int]) -> list[list[Any]]:
-    """The items in as few equally large groups as nodes of MAP_NODE_BYTES hold."""
+def _split(items: list[T], size: Callable[[T], int], least: int = 1) -> list[list[T]]:
+    """The items in as few equally large groups as nodes of MAP_NODE_BYTES hold, of `least` items at least."""
     total = sum(map(size, items))
     count = -(-total // C.MAP_NODE_BYTES)
     limit = total / count if count else total
-    groups: list[list[Any]] = [[]]
+    groups: list[list[T]] = [[]]
     held = 0
-    for item in items:
-        if groups[-1] and held + size(item) / 2 > limit:
+    for number, item in enumerate(items):
+        if len(groups[-1]) >= least <= len(items) - number and held + size(item) / 2 > limit:
             groups.append([])
             held = 0
         groups[-1].append(item)
         held += size(item)
     return groups
-

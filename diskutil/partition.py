@@ -21,6 +21,7 @@ from .errors import ForeignPartitions
 
 SIGNATURE_OFFSET = 510
 ENTRIES_OFFSET = 446
+_DISK_SIGNATURE_OFFSET = 440
 # Boot flag, CHS of the start, type, CHS of the end, first LBA, sectors.
 MBR_ENTRY = struct.Struct("<B3sB3sII")
 GPT_PROTECTIVE = 0xEE
@@ -74,6 +75,32 @@ def describe(rows: list[Partition]) -> str:
     """What a partition table holds, for people: `GPT: 2 partitions`."""
     count = len(rows)
     return f"{rows[0].table}: {sizes.count(count, 'partition')}"
+
+
+def describe_byte(device: Device, offset: int) -> str:
+    """What a byte of a partitioned disk is, as far as the tables tell."""
+    if offset < C.SECTOR_BYTES:
+        return _describe_first_sector(offset)
+    for row in partitions(device):
+        if row.base <= offset < row.base + row.size:
+            return f"byte {offset - row.base} of partition {row.number} ({row.table}, type {row.type})"
+    for lba, name in ((1, "first"), (device.size // C.SECTOR_BYTES - 1, "second")):
+        if lba > 0 and _gpt_at(device, lba) is not None:
+            header = GPT_HEADER.unpack_from(device.read(lba * C.SECTOR_BYTES, C.SECTOR_BYTES))
+            table, count, entry_bytes = header[10] * C.SECTOR_BYTES, header[11], header[12]
+            if offset // C.SECTOR_BYTES == lba:
+                return f"the header of the {name} copy of the GPT"
+            if table <= offset < table + count * entry_bytes:
+                return f"entry {(offset - table) // entry_bytes + 1} of the {name} copy of the GPT"
+    return "between the partitions"
+
+
+def _describe_first_sector(offset: int) -> str:
+    if offset >= SIGNATURE_OFFSET:
+        return "the signature of the MBR"
+    if offset >= ENTRIES_OFFSET:
+        return f"entry {(offset - ENTRIES_OFFSET) // MBR_ENTRY.size + 1} of the MBR"
+    return "the boot code of the MBR" if offset < _DISK_SIGNATURE_OFFSET else "the disk signature of the MBR"
 
 
 def _mbr(sector: bytes) -> list[Partition]:

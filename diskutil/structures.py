@@ -130,12 +130,25 @@ def _checkpoint(data: bytes) -> list[Part]:
 
 
 def _page(kind: int, data: bytes) -> list[Part]:
-    """The used slots of an index page. A segment page above the leaves is shown as pointers would be."""
+    """The used slots of an index page, and what is unused between them.
+
+    A segment page above the leaves is shown as pointers would be.
+    """
     slot_bytes = POINTER.sizeof()
-    rows = []
-    for number in range(len(data) // slot_bytes):
+    rows: list[Part] = []
+    unused = 0
+    count = len(data) // slot_bytes
+    for number in range(count + 1):
         raw = data[number * slot_bytes : (number + 1) * slot_bytes]
-        if any(raw):
+        if number < count and not any(raw):
+            unused += 1
+            continue
+        if unused:
+            first = number - unused
+            rows.append(Part(first * slot_bytes, unused * slot_bytes,
+                             f"slots {first} to {number - 1}", "unused"))
+            unused = 0
+        if number < count:
             rows.append(Part(number * slot_bytes, slot_bytes, f"slot {number}", _slot(kind, raw)))
     return rows
 
@@ -157,6 +170,7 @@ _ELEMENTS = {
     C.KIND_FUNCTION: ["chunk", "prototype", "dump_bytes", "dump_crc", "release", "cell"],
     C.KIND_CHUNK: ["name", "text"],
     C.KIND_CELL: ["value"],
+    C.KIND_TABLE: ["element"],
     C.KIND_TREE: ["element"],
     C.KIND_TREE_NODE: ["element"],
     C.KIND_MAP: ["pairs", "levels", "root"],
@@ -216,7 +230,7 @@ def _table(data: bytes) -> list[Part]:
         contents = codec.decode_table(data)
         spans = codec.spans(data)
     except ValueFormatError as error:
-        return [Part(0, len(data), "payload", f"not canonical: {one_line(str(error))}")]
+        return [Part(0, 0, "table", f"not canonical: {one_line(str(error))}"), *_elements(C.KIND_TABLE, data)]
     texts = _table_texts(contents)
     for (start, end), (name, text) in zip(spans, texts, strict=True):
         rows.append(Part(start, end - start, name, text))

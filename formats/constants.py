@@ -102,6 +102,7 @@ TREE = [
     Constant("TREE_STRING", 0, "First element of a KIND_TREE: it is a string."),
     Constant("TREE_TABLE", 1, "First element of a KIND_TREE: it is a table."),
     Constant("MAP_NODE_BYTES", 4096, "A node of an ordered map that encodes to more is split."),
+    Constant("MAP_LEVELS_MAX", 255, "Most levels of an ordered map."),
 ]
 
 PACKED = [
@@ -124,7 +125,7 @@ LIMIT = [
     Constant("PAGE_FANOUT", 256, "Slots of an index page."),
     Constant("PAGE_LEVEL_SHIFT", 44, "A page's id is its level shifted by this, plus its number on"
              " that level (first key divided by 256^(level+1))."),
-    Constant("LEVELS_MAX", 6, "Most levels of an index: 256^6 keys."),
+    Constant("LEVELS_MAX", 6, "Most levels of an index: 256^6 keys; and of a tree of chunks."),
     Constant("MESSAGE_BYTES_MAX", 4096, "Longest message of a commit."),
     Constant("LABEL_BYTES", 64, "Room for the label, UTF-8, padded with zeros."),
     Constant("SNAPSHOTS_MAX", 64, "Most snapshots of a store."),

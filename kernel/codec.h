@@ -7,6 +7,7 @@
  *     codec_write.c                   bytes, in memory of the Lua state
  *     codec_order.c                   the canonical order of keys
  *     codec_encode.c, codec_values.c, codec_array.c, codec_pairs.c    table → payload
+ *     codec_references.c              the ids in a payload
  *     fingerprint*.c, lua_fingerprint.c    has a table changed?
  *     lua_codec.c                     the table `codec` of a process
  *
@@ -23,6 +24,7 @@ int codec_encode(lua_State *L);         /* encode(t, names, metatable, miss) */
 int codec_encode_value(lua_State *L);   /* encode_value(v, names, miss, key) */
 int codec_decode(lua_State *L);         /* decode(payload, into, links) */
 int codec_decode_value(lua_State *L);   /* decode_value(payload, at, links) */
+int codec_references(lua_State *L);     /* references(payload, into): {count = n, id, …} → into | nil, err */
 int codec_fingerprinter(lua_State *L);  /* fingerprinter([secret]), see lua_fingerprint.c */
 
 #endif

@@ -1,7 +1,7 @@
 /* Payload → table. The counterpart of lua/fs/codec.lua's second half; see codec.h. */
 #include "codec.h"
 
-#include <string.h>
+#include <stdbool.h>
 
 #include "codec_format.h"
 #include "codec_read.h"
@@ -11,10 +11,6 @@
 
 /* Stack of decode: its arguments, then links.objects. */
 enum { PAYLOAD = 1, INTO = 2, LINKS = 3, OBJECTS = 4 };
-
-/* In the order of keys (fs.order): the first two ranks have one key each. */
-enum rank { RANK_FALSE, RANK_TRUE, RANK_INTEGER, RANK_FLOAT, RANK_STRING, RANK_REFERENCE,
-            RANK_PERMANENT };
 
 struct decoder {
     lua_State *L;
@@ -155,72 +151,18 @@ static bool decode_array(struct decoder *decoder, size_t *count)
         lua_rawseti(L, INTO, i);
     }
     *count = n;
-    if (n < PACKED_MIN || (integers != n && floats != n))
-        return true;
-    codec_refuse(&error, start, "a packed array", "an array of %u numbers", n);
-    return refuse(decoder, &error);
+    return codec_check_array(n, integers, floats, start, &error) || refuse(decoder, &error);
 }
 
 /* --- the map part ---------------------------------------------------------------------------- */
-
-static enum rank rank_of(const struct codec_value *key)
-{
-    static const enum rank ranks[] = {
-        [CODEC_FALSE] = RANK_FALSE, [CODEC_TRUE] = RANK_TRUE, [CODEC_INTEGER] = RANK_INTEGER,
-        [CODEC_FLOAT] = RANK_FLOAT, [CODEC_STRING] = RANK_STRING, [CODEC_REFERENCE] = RANK_REFERENCE,
-        [CODEC_FUNCTION] = RANK_REFERENCE, [CODEC_PERMANENT] = RANK_PERMANENT,
-    };
-    return ranks[key->type];
-}
-
-static bool text_less(const struct codec_value *a, const struct codec_value *b)
-{
-    size_t common = a->length < b->length ? a->length : b->length;
-    int difference = memcmp(a->text, b->text, common);
-    return difference != 0 ? difference < 0 : a->length < b->length;
-}
-
-static bool in_order(const struct codec_value *before, const struct codec_value *key)
-{
-    enum rank rank = rank_of(key);
-    if (rank != rank_of(before))
-        return rank > rank_of(before);
-    switch (rank) {
-    case RANK_INTEGER:
-    case RANK_REFERENCE:
-        return before->integer < key->integer;
-    case RANK_FLOAT:
-        return before->number < key->number;
-    case RANK_STRING:
-    case RANK_PERMANENT:
-        return text_less(before, key);
-    default:
-        return false;
-    }
-}
-
-/* Has this float the value of an integer? */
-static bool is_whole(double number)
-{
-    lua_Integer integer;
-    return lua_numbertointeger(number, &integer) && (lua_Number)integer == number;
-}
 
 /* Reads and pushes a key of a table whose array part has n elements; false: an error instead. */
 static bool next_key(struct decoder *decoder, size_t n, struct codec_value *key)
 {
     struct codec_error error;
     size_t offset = decoder->at;
-    if (!codec_read_key(decoder->input, &decoder->at, key, &error))
+    if (!codec_read_key(decoder->input, &decoder->at, key, &error) || !codec_check_key(key, n, offset, &error))
         return refuse(decoder, &error);
-    if (key->type == CODEC_INTEGER && key->integer >= 1 && (uint64_t)key->integer - 1 <= n) {
-        codec_refuse(&error, offset, "a key outside the array part", "%lld", (long long)key->integer);
-        return refuse(decoder, &error);
-    }
-    if (key->type == CODEC_FLOAT && (key->number != key->number || is_whole(key->number))) {
-        codec_refuse(&error, offset, "a float key without an integer's value", "%.17g", key->number);
-        return refuse(decoder, &error);
-    }
     return push_value(decoder->L, key, offset);
 }
 
@@ -237,10 +179,8 @@ static bool decode_map(struct decoder *decoder, size_t n)
         size_t offset = decoder->at;
         if (!next_key(decoder, n, &key))
             return false;
-        if (i > 0 && !in_order(&before, &key)) {
-            codec_refuse(&error, offset, "keys in ascending order", "one that is not above the key before");
+        if (i > 0 && !codec_check_order(&before, &key, offset, &error))
             return refuse(decoder, &error);
-        }
         if (!next_value(decoder, &value))
             return false;
         lua_rawset(decoder->L, INTO);

@@ -1,10 +1,11 @@
-/* What a payload consists of: counts of array and map part, packed arrays. See codec_read.h. */
+/* What a payload consists of: counts of array and map part, packed arrays, keys. See codec_read.h. */
 #include "codec_read.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "codec_format.h"
+#include "codec_order.h"
 #include "messagepack.h"
 
 bool codec_read_count(struct codec_input input, size_t *at, enum codec_part part, uint32_t *count,
@@ -113,4 +114,70 @@ bool codec_read_packed(struct codec_input input, size_t *at, struct codec_packed
     *at = extension.start + extension.length;
     return packed->code == PACKED_F64 ? check_floats(input, packed, error)
                                       : check_integers(input, packed, error);
+}
+
+/* --- keys ------------------------------------------------------------------------------------ */
+
+static enum codec_rank rank_of(const struct codec_value *key)
+{
+    static const enum codec_rank ranks[] = {
+        [CODEC_FALSE] = RANK_FALSE, [CODEC_TRUE] = RANK_TRUE, [CODEC_INTEGER] = RANK_INTEGER,
+        [CODEC_FLOAT] = RANK_FLOAT, [CODEC_STRING] = RANK_STRING, [CODEC_REFERENCE] = RANK_REFERENCE,
+        [CODEC_FUNCTION] = RANK_REFERENCE, [CODEC_PERMANENT] = RANK_PERMANENT,
+    };
+    return ranks[key->type];
+}
+
+static bool text_less(const struct codec_value *a, const struct codec_value *b)
+{
+    size_t common = a->length < b->length ? a->length : b->length;
+    int difference = memcmp(a->text, b->text, common);
+    return difference != 0 ? difference < 0 : a->length < b->length;
+}
+
+static bool is_less(const struct codec_value *a, const struct codec_value *b)
+{
+    if (rank_of(a) != rank_of(b))
+        return rank_of(a) < rank_of(b);
+    switch (rank_of(a)) {
+    case RANK_INTEGER:
+    case RANK_REFERENCE:
+        return a->integer < b->integer;
+    case RANK_FLOAT:
+        return a->number < b->number;
+    case RANK_STRING:
+    case RANK_PERMANENT:
+        return text_less(a, b);
+    default:
+        return false;
+    }
+}
+
+bool codec_check_order(const struct codec_value *before, const struct codec_value *key, size_t offset,
+                       struct codec_error *error)
+{
+    return is_less(before, key) || codec_refuse(error, offset, "keys in ascending order",
+                                                "one that is not above the key before");
+}
+
+/* Has this float the value of an integer of 64 bits? */
+static bool is_whole(double number)
+{
+    return number >= -0x1p63 && number < 0x1p63 && (double)(int64_t)number == number;
+}
+
+bool codec_check_key(const struct codec_value *key, size_t n, size_t offset, struct codec_error *error)
+{
+    if (key->type == CODEC_INTEGER && key->integer >= 1 && (uint64_t)key->integer - 1 <= n)
+        return codec_refuse(error, offset, "a key outside the array part", "%lld", (long long)key->integer);
+    if (key->type == CODEC_FLOAT && (key->number != key->number || is_whole(key->number)))
+        return codec_refuse(error, offset, "a float key without an integer's value", "%.17g", key->number);
+    return true;
+}
+
+bool codec_check_array(uint32_t n, size_t integers, size_t floats, size_t offset, struct codec_error *error)
+{
+    if (n < PACKED_MIN || (integers != n && floats != n))
+        return true;
+    return codec_refuse(error, offset, "a packed array", "an array of %u numbers", n);
 }

@@ -76,6 +76,14 @@ bool codec_at_extension(struct codec_input input, size_t at);
 int64_t codec_packed_integer(struct codec_input input, const struct codec_packed *packed, size_t index);
 double codec_packed_float(struct codec_input input, const struct codec_packed *packed, size_t index);
 
+/* What a key must not be in a table whose array part has n elements: one of the array part or next to it, NaN, a float
+ * with an integer's value. That it is above the key before it. Of an array of n values, so many integers and so
+ * many floats: that it need not be packed. `offset`: where it stands. */
+bool codec_check_key(const struct codec_value *key, size_t n, size_t offset, struct codec_error *error);
+bool codec_check_order(const struct codec_value *before, const struct codec_value *key, size_t offset,
+                       struct codec_error *error);
+bool codec_check_array(uint32_t n, size_t integers, size_t floats, size_t offset, struct codec_error *error);
+
 /* For the above: the extension at `at`, whatever its type; a length of `size` bytes after the first
  * byte at `at`, at least `least`. */
 bool codec_read_extension(struct codec_input input, size_t at, struct codec_extension *extension,

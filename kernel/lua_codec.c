@@ -10,6 +10,7 @@ void lua_codec_open(lua_State *L)
         {"encode_value", codec_encode_value},
         {"decode", codec_decode},
         {"decode_value", codec_decode_value},
+        {"references", codec_references},
         {"fingerprinter", codec_fingerprinter},
         {NULL, NULL},
     };

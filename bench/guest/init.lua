@@ -1,7 +1,7 @@
--- The supervisor of the bench image: how much pre-emption and our coroutine library cost, as ratios measured in one boot.
+-- The supervisor of the bench image: how much pre-emption and our coroutine library cost, measured in one boot.
 --
--- Prints "NAME\tRATIO" lines, then ends QEMU through the isa-debug-exit device. core.plain_coroutine is Lua's own library
--- (plain_coroutine.c). Every figure is the median of ROUNDS, because the host has other things to do.
+-- Prints lines "NAME\tOURS\tPEER", of seconds: median, least, greatest; then ends QEMU through the isa-debug-exit device. core.plain_coroutine is Lua's own library
+-- (plain_coroutine.c). Both sides take turns for ROUNDS, because the host has other things to do.
 
 local core <const> = ...
 
@@ -24,16 +24,20 @@ local function seconds(act)
   return (core.clock() - before) / 1e9
 end
 
---- The median of the ratios of two that are measured in turn, so that both see the same host.
-local function ratio(act, reference)
-  local ratios <const> = {}
+local function summary(times)
+  table.sort(times)
+  return ("%.6g %.6g %.6g"):format(times[ROUNDS // 2 + 1], times[1], times[ROUNDS])
+end
+
+--- Prints the times of two that are measured in turn, so that both see the same host.
+local function compare(name, act, reference)
+  local ours <const>, peer <const> = {}, {}
   for round = 1, ROUNDS do
-    local after <const> = round % 2 == 0 and seconds(reference)
-    local taken <const> = seconds(act)
-    ratios[round] = taken / (after or seconds(reference))
+    if round % 2 == 0 then peer[round] = seconds(reference) end
+    ours[round] = seconds(act)
+    if round % 2 == 1 then peer[round] = seconds(reference) end
   end
-  table.sort(ratios)
-  return ratios[ROUNDS // 2 + 1]
+  print(("%s\t%s\t%s"):format(name, summary(ours), summary(peer)))
 end
 
 -- A process that runs the text to its end, `slice` ticks at a time.
@@ -54,6 +58,6 @@ local function with(library)
 end
 
 local NEVER <const> = 1 << 30
-print(("preempt_1000hz_vs_none\t%.4f"):format(ratio(process(LOOP, 1), process(LOOP, NEVER))))
-print(("switch_vs_lua_coroutine\t%.4f"):format(ratio(with(coroutine), with(core.plain_coroutine))))
+compare("preempt_1000hz_vs_none", process(LOOP, 1), process(LOOP, NEVER))
+compare("switch_vs_lua_coroutine", with(coroutine), with(core.plain_coroutine))
 core.ports(DEBUG_EXIT_PORT, 1):out8(0, 0)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from .. import image as images
-from .. import reader
+from .. import partition, reader
+from ..device import FileDevice
 from ..dumping import Dump, Row
 from ..errors import NotFound, UsageError
+from ..places import Places
 from ..values import LuaObject, LuaTable
 from . import options
 
@@ -41,18 +43,30 @@ def command(image: str, what: str | None, at: str | None, as_hex: bool, raw: boo
         dump = Dump(device)
         if dump.problem is not None:
             options.note(f"khoros-disk: {dump.problem}")
-        marked = None
+        marked, place = None, ""
         if what is None:
             rows: Iterable[Row] = dump.rows(all_segments)
         elif what.startswith("@"):
             marked = _offset(what) - device.base
-            rows = _at(dump, marked, what)
+            rows, place = _at(dump, device, marked)
         else:
             rows = _of_path(dump, image, what, at)
-        bad = _print(rows, device.base, as_hex, raw, head, as_json, marked)
+        bad = _print(rows, _Form(device.base, as_hex, raw, head, as_json, marked, place))
     finally:
         device.close()
     return 1 if bad or dump.problem is not None else 0
+
+
+class _Form(NamedTuple):
+    """How rows are printed. `marked` is the byte that was asked for, `place` what it is besides."""
+
+    base: int
+    as_hex: bool
+    raw: bool
+    head: bool
+    as_json: bool
+    marked: int | None
+    place: str
 
 
 def _offset(what: str) -> int:
@@ -62,15 +76,33 @@ def _offset(what: str) -> int:
         raise UsageError(what=f"not an offset: {what}", advice="write @4096 or @0x1000") from None
 
 
-def _at(dump: Dump, offset: int, what: str) -> list[Row]:
-    if not 0 <= offset < dump.device.size:
-        raise NotFound(file=dump.device.name, name=f"byte {what[1:]}",
-                       advice=f"the store has bytes {dump.device.base} to "
-                              f"{dump.device.base + dump.device.size - 1}")
+def _at(dump: Dump, device: FileDevice, offset: int) -> tuple[list[Row], str]:
+    """The structures around a byte, and what it is besides what they say."""
+    absolute = offset + device.base
+    if not 0 <= absolute < device.file_size:
+        raise NotFound(file=device.name, name=f"byte {absolute}",
+                       advice=f"the file has bytes 0 to {device.file_size - 1}")
+    if not 0 <= offset < device.size:
+        whole = FileDevice(device.name)
+        try:
+            return [], f"outside of the store: {partition.describe_byte(whole, absolute)}"
+        finally:
+            whole.close()
     rows, place = dump.at(offset)
-    if not rows or rows[-1].level == "segment":
-        options.note(f"byte {what[1:]}: {place}")
-    return rows
+    standing = dump.standing(rows[-1]) if rows else ""
+    if standing.endswith("as it is now"):
+        standing += _path_of(dump, rows[-1].id)
+    return rows, place or standing
+
+
+def _path_of(dump: Dump, identity: int) -> str:
+    """By which path the root leads to an object; empty if it does not."""
+    assert dump.store is not None
+    places = Places(images.Image(dump.store, "r"), {identity}, bad=lambda bad_id, error: None)
+    owner = places.owner(identity)
+    if owner is None:
+        return ", which nothing leads to"
+    return f": {'' if owner == identity else 'a part of '}{places.path(owner)}"
 
 
 def _of_path(dump: Dump, image: str, path: str, at: str | None) -> list[Row]:
@@ -88,26 +120,28 @@ def _of_path(dump: Dump, image: str, path: str, at: str | None) -> list[Row]:
     return dump.at(pointer.offset)[0]
 
 
-def _print(rows: Iterable[Row], base: int, as_hex: bool, raw: bool, head: bool, as_json: bool,
-           marked: int | None) -> bool:
+def _print(rows: Iterable[Row], form: _Form) -> bool:
     """Print rows; whether any was bad."""
     bad = False
     facts: list[dict[str, Any]] = []
     last: Row | None = None
     for row in rows:
         bad = bad or bool(row.bad)
-        if head and row.level == "entry":
+        if form.head and row.level == "entry":
             continue
-        if as_json:
-            facts.append(_fact(row, base, as_hex))
-        elif raw:
+        if form.as_json:
+            facts.append(_fact(row, form.base, form.as_hex))
+        elif form.raw:
             last = row
         else:
-            _print_row(row, base, as_hex, marked)
-    if as_json:
-        options.print_json(options.document("dump", structures=facts))
+            _print_row(row, form.base, form.as_hex, form.marked)
+    if form.as_json:
+        place = {} if form.marked is None else {"place": form.place}
+        options.print_json(options.document("dump", structures=facts, **place))
     elif last is not None:
         options.print_bytes(last.data)
+    elif form.place:
+        click.echo(f"byte {(form.marked or 0) + form.base}: {form.place}")
     return bad
 
 
@@ -133,6 +167,10 @@ def _crc_text(name: str, stated: int, computed: int) -> str:
 def _print_hex(row: Row, base: int) -> None:
     for part in row.parts():
         data = row.data[part.offset : part.offset + part.length]
+        if len(data) > 2 * _HEX_WIDTH and not any(data):
+            at = row.offset + base + part.offset
+            click.echo(f"  {at:#012x}  {f'{len(data)} zeros':<{3 * _HEX_WIDTH - 1}}  {part.name} = {part.text}")
+            continue
         for start in range(0, max(len(data), 1), _HEX_WIDTH):
             chunk = data[start : start + _HEX_WIDTH].hex(" ")
             meaning = f"{part.name} = {part.text}" if start == 0 else ""
@@ -166,5 +204,3 @@ def _fact(row: Row, base: int, as_hex: bool) -> dict[str, Any]:
                           "hex": row.data[part.offset : part.offset + part.length].hex()}
                          for part in row.parts()]
     return fact
-
-

@@ -3,10 +3,11 @@
 -- Each object is told once, by its shortest path from the root; one that no path leads to any more by its id. A field
 -- that holds a table has changed when it holds another table, not when that table's content has. Integers and
 -- floats, 0.0 and -0.0 are different; any NaN is like any other. The content of a new table is not listed: it is all new.
--- Relies on: fs.committing (what changed), fs.graph, fs.loading, fs.order, fs.sameness.
+-- Relies on: fs.committing (what changed), fs.graph, fs.kinds, fs.loading, fs.order, fs.sameness.
 
 local committing <const> = require "fs.committing"
 local graph <const> = require "fs.graph"
+local kinds <const> = require "fs.kinds"
 local loading <const> = require "fs.loading"
 local order <const> = require "fs.order"
 local same <const> = require "fs.sameness"
@@ -50,6 +51,13 @@ end
 local function add_object(session, search, list, id)
   local map <const> = session.map
   local t <const> = map.loaded[id]
+  local handler <const> = kinds.of(map.payloads[id])
+  if handler.each_change then
+    handler.each_change(session, search, t, map.payloads[id], function(kind, path, before, after)
+      list[#list + 1] = { kind = kind, path = path, old = before, new = after }
+    end)
+    return
+  end
   local old = {}
   local ok, metatable = loading.fill(session.loading, old, map.payloads[id])
   if not ok then

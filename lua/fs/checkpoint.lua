@@ -144,13 +144,13 @@ local function next_snapshots(volume, plan)
   return list
 end
 
---- Writes the pages of snapshots that changed: their own, of which those that are like one that was written already are that one.
+--- Writes the pages of snapshots that changed, but for those that were written already for another tree.
 --- Returns true | nil, err.
-local function write_snapshots(volume, list, put, totals)
+local function write_snapshots(volume, list, put, put_shared, totals)
   for _, record in ipairs(list) do
     local tree <const> = record.object_tree
     if tree and tree.changed_leaves + record.segment_tree.changed_leaves > 0 then
-      local objects <const>, err = tree:write(put, snapshot_accounting(volume, record, totals))
+      local objects <const>, err = tree:write(put_shared, snapshot_accounting(volume, record, totals))
       if not objects then return nil, err end
       local segments <const>, problem = record.segment_tree:write(put)
       if not segments then return nil, problem end
@@ -173,15 +173,15 @@ local function fill_taken(record, trees, totals)
   end
 end
 
---- put(id, kind, page) → pointer, for pages of several trees: one that was written already with the same id is not written twice.
+--- put for the pages of several object indexes in which nothing but moves has changed: those that had a page in common have the
+--- one that replaces it in common, too. For what it leads to was moved in all of them alike (survey.lua).
 local function page_writer(transaction)
-  local written <const> = {}
-  return function(id, kind, page)
-    local same <const> = written[page]
-    if same and same.id == id and same.kind == kind then return same.pointer end
+  local replaced <const> = {}
+  return function(id, kind, page, before)
+    if replaced[before] then return replaced[before] end
     local pointer <const>, err = transaction:add(id, kind, page)
     if not pointer then return nil, err end
-    written[page] = {id = id, kind = kind, pointer = pointer}
+    if before ~= entry.NOTHING then replaced[before] = pointer end
     return pointer
   end
 end
@@ -241,7 +241,7 @@ local function write_trees(volume, transaction, totals, plan, list)
   local err, done
   trees.object, err = volume.objects:write(put_shared, accounting(volume, totals), visit_page)
   done = trees.object
-  if done then done, err = write_snapshots(volume, list, put_shared, totals) end
+  if done then done, err = write_snapshots(volume, list, put, put_shared, totals) end
   if done and totals.fault then return errors.new("corrupt", "the segment table makes no sense: " .. totals.fault) end
   if done then trees.transaction, err = volume.transactions:write(put, nil, visit_page) end
   if not trees.transaction then return nil, err end
@@ -319,7 +319,7 @@ local function adopt(volume, written, fields, promoted)
   volume.segment_tree:adopt(written.trees.segment)
   adopt_snapshots(volume, written.record.snapshots)
   volume:checkpointed()
-  volume.segments_since, volume.commits_since, volume.growth, volume.held = 0, 0, 0, 0
+  volume.segments_since, volume.commits_since, volume.entries_since, volume.growth, volume.held = 0, 0, 0, 0, 0
   volume.log:done()
 end
 

@@ -66,7 +66,7 @@ local function pages_after(round, found)
   end
   local rows <const> = 4 + #found.pages + round.victims
   local total = round.leaf_pages + found.leaf_pages + #found.pages + path(volume.objects, 0, volume.next_id)
-    + volume.transactions:pages_bound(1 + #found.pages, volume.log.transaction + 1)
+    + volume.transactions:pages_bound(2 + #found.pages, volume.log.transaction + 1)
     + volume.segment_tree:pages_bound(rows, volume.geometry.segment_count)
   for position, record in ipairs(volume.snapshots) do
     local objects <const>, table_of_segments <const> = snapshots.trees(volume, record)
@@ -136,22 +136,23 @@ local function move_all(round, transaction, segment, found)
     if not moved then return nil, err end
     round.gain = round.gain + segment_bytes - weight(volume, round.needs, segment)
     round.needs.live[segment], round.needs.pages[segment] = nil, nil
-    if round.gain >= round.wanted * segment_bytes then break end
+    if round.gain >= round.wanted * segment_bytes or round.victims >= round.most then break end
     segment, found = next_victim(round, transaction.where:clone())
   end
   return true
 end
 
---- cleaner.clean(volume, wanted, state) → how many segments were emptied (false for none) | nil, err. Empties segments until what they
---- gain adds up to `wanted` whole ones, as far as moving is worth it and fits, with one checkpoint. The more at once the better:
---- a page of the index is written once for all of them. No history is left: what was moved is no longer where it says.
-function cleaner.clean(volume, wanted, state)
+--- cleaner.clean(volume, state, wanted [, most]) → how many segments were emptied (false for none) | nil, err. Empties segments, at most
+--- `most`, until what they gain adds up to `wanted` whole ones, as far as moving is worth it and fits, with one checkpoint. The more
+--- at once the better: a page of the index is written once for all of them. No history is left: what was moved is no longer
+--- where it says. state: the superblock's.
+function cleaner.clean(volume, state, wanted, most)
   if volume.commits_since > 0 then return errors.new("invalid", "cleaning begins behind a checkpoint") end
   local needs <const> = snapshots.needs(volume)
   -- A snapshot whose pages cannot be read forbids to move or free anything, until it is deleted.
   if not needs then return false end
   local round <const> = {
-    volume = volume, wanted = wanted, list = candidates(volume, needs), needs = needs, position = 0,
+    volume = volume, wanted = wanted, most = most or math.maxinteger, list = candidates(volume, needs), needs = needs, position = 0,
     leaf_pages = 0, victims = 0, gain = 0,
   }
   local segment <const>, found = next_victim(round, volume.log:placement())

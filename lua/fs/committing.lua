@@ -17,6 +17,8 @@ local kinds <const> = require "fs.kinds"
 local layout <const> = require "fs.layout"
 local loading <const> = require "fs.loading"
 local long_strings <const> = require "fs.long_strings"
+local map_handles <const> = require "fs.map_handles"
+local maps <const> = require "fs.maps"
 local plans <const> = require "fs.plans"
 local refusals <const> = require "fs.refusals"
 local stubs <const> = require "fs.stubs"
@@ -113,14 +115,18 @@ local function find_new(session, t, found)
     local current = stack[top]
     stack[top] = nil
     top = top - 1
-    local held <const> = map.held[current]
-    for key, value in next, current do
-      if type(key) == "table" then
-        meet(key)
+    if map_handles.state(current) then
+      map_handles.each_value(current, function(value) meet(value) end)
+    else
+      local held <const> = map.held[current]
+      for key, value in next, current do
+        if type(key) == "table" then
+          meet(key)
+        end
+        meet(value, held)
       end
-      meet(value, held)
+      meet(metatable_of(current) or nil)
     end
-    meet(metatable_of(current) or nil)
   end
   return count
 end
@@ -224,7 +230,7 @@ local function plan_tree(session, plan, t, payload)
     local current = stack[top]
     stack[top] = nil
     top = top - 1
-    local ok, err = plan_table(session, plan, names[current], current, payload)
+    local ok, err = (map_handles.state(current) and maps.plan or plan_table)(session, plan, names[current], current, payload)
     if not ok then
       return nil, err
     end

@@ -15,9 +15,10 @@
 -- collector's finding and the finalizer's call the table is in limbo: weak values are cleared already, weak keys not yet.
 -- The finalizer only queues: it may run in the middle of any traversal. A program's own finalizer must not bring
 -- persistent tables back to life: they would be new tables to the session.
--- Relies on: fs.identity, fs.stubs.
+-- Relies on: fs.identity, fs.map_handles, fs.stubs.
 
 local identity <const> = require "fs.identity"
+local map_handles <const> = require "fs.map_handles"
 local stubs <const> = require "fs.stubs"
 
 local next <const> = next
@@ -131,7 +132,7 @@ local function reachable(map, root, metatable_of)
   local names <const> = map.names
   local found, stack, top = { [root] = true }, { root }, 1
   local function meet(v)
-    if type(v) == "table" and not found[v] and type(names[v]) ~= "string" then
+    if v ~= nil and not found[v] and type(names[v]) ~= "string" then
       found[v] = true
       top = top + 1
       stack[top] = v
@@ -141,10 +142,12 @@ local function reachable(map, root, metatable_of)
     local t = stack[top]
     stack[top] = nil
     top = top - 1
-    if not stubs.is(t) then
+    if map_handles.state(t) then
+      map_handles.each_value(t, meet)
+    elseif not stubs.is(t) then
       for key, value in next, t do
-        meet(key)
-        meet(value)
+        if type(value) == "table" then meet(value) end
+        if type(key) == "table" then meet(key) end
       end
       meet(metatable_of(t) or nil)
     end

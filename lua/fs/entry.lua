@@ -81,13 +81,14 @@ end
 --- entry.verify(crc32c, bytes, at, id, kind, payload_bytes, crc) → payload | nil, what is wrong.
 --- `bytes` holds the whole entry from `at` (1-based) on; the expectations come from a pointer and from what was looked up.
 function entry.verify(crc32c, bytes, at, id, kind, payload_bytes, crc)
-  local expected <const> = string_pack(HEADER_FORMAT, id | kind << ID_BITS, payload_bytes, crc)
-  local header <const> = string_sub(bytes, at, at + HEADER_BYTES - 1)
-  if header ~= expected then
-    return nil, entry.difference(header, id, kind, payload_bytes, crc)
+  local start <const> = at + HEADER_BYTES
+  local tag, length, found
+  if start <= #bytes + 1 then tag, length, found = string_unpack(HEADER_FORMAT, bytes, at) end
+  if tag ~= id | kind << ID_BITS or length ~= payload_bytes or found ~= crc then
+    return nil, entry.difference(string_sub(bytes, at, start - 1), id, kind, payload_bytes, crc)
   end
-  local payload <const> = string_sub(bytes, at + HEADER_BYTES, at + HEADER_BYTES + payload_bytes - 1)
-  local found <const> = crc32c(payload, crc32c(string_sub(header, 1, CRC_OFFSET)))
+  local payload <const> = string_sub(bytes, start, start + payload_bytes - 1)
+  found = crc32c(payload, crc32c(string_sub(bytes, at, at + CRC_OFFSET - 1)))
   if found ~= crc then return nil, ("crc: expected %08x, found %08x"):format(crc, found) end
   return payload
 end

@@ -2,8 +2,9 @@
 --
 -- Paths are found only when a person is to read them (errors, changes). The search goes breadth first, so that a path is
 -- among the shortest, and visits keys in canonical order, so that it is the same every time. It never loads anything.
--- Relies on: fs.order, fs.paths, fs.stubs.
+-- Relies on: fs.map_handles, fs.order, fs.paths, fs.stubs.
 
+local map_handles <const> = require "fs.map_handles"
 local order <const> = require "fs.order"
 local paths <const> = require "fs.paths"
 local stubs <const> = require "fs.stubs"
@@ -54,9 +55,17 @@ local function reach(self, t, parent, how, key)
   end
 end
 
+local function visit_map(self, t)
+  for _, item in ipairs(map_handles.known(t)) do
+    reach(self, item[2], t, "item", item[1])
+  end
+end
+
 local function visit(self, t)
   if stubs.is(t) then
     return
+  elseif map_handles.state(t) then
+    return visit_map(self, t)
   end
   local keys <const> = leading_keys(t, self.names)
   for i = 1, #keys do
@@ -118,6 +127,8 @@ function graph.path(self, t, inner)
     step = steps[i]
     if step.how == "value" then
       text = text .. paths.step(step.key, name_of)
+    elseif step.how == "item" then
+      text = text .. paths.item(step.key)
     elseif step.how == "key" then
       text = string.format("{key %s of %s}", name_of(step.key), text)
     else
@@ -129,6 +140,9 @@ end
 
 -- The path of a field of t.
 function graph.field_path(self, t, key)
+  if map_handles.state(t) then
+    return graph.path(self, t) .. paths.item(key)
+  end
   return graph.path(self, t) .. paths.step(key, function(k) return key_name(self, k) end)
 end
 

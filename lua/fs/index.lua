@@ -252,7 +252,9 @@ local function write_level(self, level, changes, put, visit, visit_page)
     local pointer = false
     if page ~= EMPTY_PAGE then
       local problem
-      pointer, problem = put(page_id(level, number), self.kind, page)
+      local before <const>, unknown = self:page_pointer(level, number)
+      if not before then return nil, unknown end
+      pointer, problem = put(page_id(level, number), self.kind, page, before)
       if not pointer then return nil, problem end
     end
     local parent <const> = number >> SLOT_BITS
@@ -281,9 +283,9 @@ local function hang(self, changes, visit_page)
 end
 
 --- tree:write(put [, visit [, visit_page]]) → {root=, levels=, written={page ids}} | nil, err. Makes the pages of a
---- checkpoint out of the held changes, leaves first. put(id, kind, payload) → pointer | nil, err. visit(old, new) sees every
---- changed slot of a leaf, visit_page(old, new) every pointer to a page that changes, the root's included; NOTHING stands for
---- none. The tree itself answers as before until `adopt`.
+--- checkpoint out of the held changes, leaves first. put(id, kind, payload, pointer to what it replaces, NOTHING for none) →
+--- pointer | nil, err. visit(old, new) sees every changed slot of a leaf, visit_page(old, new) every pointer to a page that
+--- changes, the root's included; NOTHING stands for none. The tree itself answers as before until `adopt`.
 function methods:write(put, visit, visit_page)
   local next_root <const> = {root = self.root, levels = self.levels, written = {}}
   if self.changed_leaves == 0 then return next_root end

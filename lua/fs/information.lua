@@ -30,13 +30,12 @@ local function totals(mounted)
   return count, bytes
 end
 
---- What is kept besides the present: bytes of segments that only history keeps, bytes of objects that only snapshots keep | nil, err.
+--- What is kept besides the present: bytes of segments that only history keeps, bytes of objects that only snapshots keep; nil for what
+--- an unreadable page hides.
 local function held(mounted)
-  local prepared <const>, err = retention.prepare(mounted)
-  if not prepared then return nil, err end
-  local by_history <const>, problem = retention.held(mounted)
-  if not by_history then return nil, problem end
-  local _, by_snapshots = snapshots.burden(mounted)
+  if not retention.prepare(mounted) then return nil, nil end
+  local by_history <const> = retention.held(mounted)
+  local _, by_snapshots <const> = snapshots.burden(mounted)
   return by_history, by_snapshots and by_snapshots + mounted.held
 end
 
@@ -46,8 +45,7 @@ function information.collect(mounted, status, reason)
   if not loaded then return nil, err end
   local objects <const>, object_bytes = totals(mounted)
   if not objects then return nil, object_bytes end
-  local history_bytes <const>, snapshot_bytes = held(mounted)
-  if not history_bytes then return nil, snapshot_bytes end
+  local history_bytes <const>, snapshot_bytes <const> = held(mounted)
   local shape <const>, fields <const> = mounted.geometry, mounted.superblock
   return {
     status = status, reason = reason, verdict = mounted.verdict, replayed_transactions = mounted.replayed,

@@ -10,10 +10,18 @@
 --   is_clean(session, t, base) → is the table as the base says? equal(a, b) → are two bases the same? (Those of a KIND_TABLE are
 --       payloads: fs.committing encodes the table.)
 --
--- A handler whose objects are no plain tables, but keep their own changes, has `own`: see fs.maps.
+-- A handler whose objects are no plain tables has, too,
+--
+--   empty(t)                                              makes t, which fill filled, an empty table without a metatable
+--   restore(loading, t, base) → true | nil, err           t is as the base says again
+--   merge(session, search, base, record) → as fs.merging.prepare, with a field `apply`, a function | nil, err
+--   each_change(session, search, t, base, found)          calls found(kind, path, old, new)
+--   is_of(session, t)                                     is t something of this kind?
+--
 -- Relies on: the modules of the kinds.
 
 local layout <const> = require "fs.layout"
+local maps <const> = require "fs.maps"
 local trees <const> = require "fs.trees"
 
 local kinds = {}
@@ -29,6 +37,7 @@ end
 kinds.handlers = {
   [layout.KIND_TABLE] = { read = read_payload, fill = fill_from_payload },
   [layout.KIND_TREE] = { read = trees.read, fill = trees.fill, is_clean = trees.is_clean, equal = trees.equal },
+  [layout.KIND_MAP] = maps.handler,
 }
 
 -- -> the handler of a base

@@ -85,6 +85,7 @@ layout.TREE_HASH_BITS = 7
 layout.TREE_STRING = 0
 layout.TREE_TABLE = 1
 layout.MAP_NODE_BYTES = 4096
+layout.MAP_LEVELS_MAX = 255
 
 -- Limits
 layout.ROOT_ID = 1

@@ -24,7 +24,7 @@ function loading.new(store, codec, map, metatables)
   map.links.string = function(id) return long_strings.of(strings, id) end
   return {
     store = store, codec = codec, map = map, metatables = metatables, strings = strings,
-    ahead = read_ahead.new(store, map),
+    ahead = read_ahead.new(store, map), fill = loading.fill,
   }
 end
 
@@ -99,6 +99,10 @@ local function load_one(self, t, id)
 end
 
 local function unload(self, t, id)
+  local handler <const> = kinds.of(self.map.payloads[id])
+  if handler.empty then
+    handler.empty(t)
+  end
   identity.set_unloaded(self.map, id)
   raw_tables.clear(t)
   stubs.turn(t, self.map.load)
@@ -153,6 +157,10 @@ end
 
 -- Puts back into the loaded table t what `base` says. -> true | nil, err; t is unchanged then
 function loading.restore(self, t, base)
+  local handler <const> = kinds.of(base)
+  if handler.restore then
+    return handler.restore(self, t, base)
+  end
   local content = {}
   local ok, metatable = loading.fill(self, content, base)
   if not ok then
@@ -163,7 +171,9 @@ end
 
 -- Makes the loaded, unchanged table t a stub again.
 function loading.forget(self, t, id)
-  self.metatables.set_metatable(t, nil)
+  if not kinds.of(self.map.payloads[id]).empty then
+    self.metatables.set_metatable(t, nil)
+  end
   unload(self, t, id)
 end
 

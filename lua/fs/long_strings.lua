@@ -36,8 +36,11 @@ function long_strings.new(read)
 end
 
 local function remember(self, entry)
+  local other <const> = self.by_text[entry.text]
   self.by_id[entry.id] = entry
-  self.by_text[entry.text] = self.by_text[entry.text] or entry
+  if not other or other.gone then
+    self.by_text[entry.text] = entry
+  end
 end
 
 -- Decoding ---------------------------------------------------------------------------------------------------
@@ -161,13 +164,31 @@ end
 -- The entry of a text that is stored. held: those of the table that it stands in, or nil; they come first, so that a table keeps
 -- the ids it has.
 function long_strings.known(self, text, held)
-  return held and held[text] or self.by_text[text]
+  local entry <const> = held and held[text] or self.by_text[text]
+  return entry and not entry.gone and entry or nil
+end
+
+-- The store has none of these objects any more: strings that consist of any of them have to be stored anew.
+function long_strings.forget(self, ids)
+  local gone = {}
+  for _, id in ipairs(ids) do
+    gone[id] = true
+  end
+  for id, entry in next, self.by_id do
+    local lost = gone[id]
+    for _, leaf in ipairs(entry.leaves) do
+      lost = lost or gone[leaf]
+    end
+    if lost then
+      entry.gone, self.by_id[id], self.by_text[entry.text] = true, nil, nil
+    end
+  end
 end
 
 -- The pieces of a text, those of `old` where they are the same. -> ids | nil, err
 local function plan_leaves(text, old, plan)
   local leaves, missing = {}, {}
-  local before <const> = old and old.leaves or {}
+  local before <const> = old and not old.gone and old.leaves or {}
   for i = 1, pieces.string_count(#text) do
     if before[i] and pieces.string_part(old.text, i) == pieces.string_part(text, i) then
       leaves[i] = before[i]

@@ -9,6 +9,7 @@
 -- Relies on: fs.codec, fs.layout, fs.messagepack, fs.value_decoder, fs.value_encoder.
 
 local codec <const> = require "fs.codec"
+local layout <const> = require "fs.layout"
 local messagepack <const> = require "fs.messagepack"
 local order <const> = require "fs.order"
 local value_decoder <const> = require "fs.value_decoder"
@@ -27,6 +28,7 @@ local FIXARRAY <const>, ARRAY16 <const>, ARRAY32 <const> = messagepack.FIXARRAY,
 local FIXMAP <const>, MAP16 <const>, MAP32 <const> = messagepack.FIXMAP, messagepack.MAP16, messagepack.MAP32
 local NIL <const> = messagepack.NIL
 local ROOT_FIELDS <const> = 3
+local LEVELS_MAX <const> = layout.MAP_LEVELS_MAX
 local malformed <const> = value_decoder.malformed
 local before <const> = order.before
 
@@ -178,6 +180,8 @@ function map_nodes.decode_root(payload)
   end
   if p <= #payload then
     return nil, malformed(p, "the end", string_format("%d more bytes", #payload - p + 1))
+  elseif levels > LEVELS_MAX then
+    return nil, malformed(1, string_format("at most %d levels", LEVELS_MAX), string_format("%d", levels))
   elseif (count == 0) ~= (root == nil) or (levels == 0) ~= (root == nil) then
     return nil, malformed(1, "a root if there are pairs, and levels if there is a root",
       string_format("%d pairs, %d levels", count, levels))

@@ -10,7 +10,7 @@
 -- codec = { encode, decode, … } as fs.codec has them, and perhaps fingerprinter() -> see fs.committing;
 -- crc32c = function(string) → its CRC-32C (plain Lua where there is none).
 --
--- A session has functions without self: root (a table), commit(message), save(name, value), fetch(name), abort(),
+-- A session has functions without self: map() (a new ordered map, fs.maps), root (a table), commit(message), save(name, value), fetch(name), abort(),
 -- refresh(), changes(), forget(t), log(limit), info(), path(t), register(name, value).
 -- Promises: one table is one object, always the same one; nothing is written unless all of it can be; every failure
 -- raises a message that names the object by path; the session stays usable after it.
@@ -25,6 +25,7 @@ local graph <const> = require "fs.graph"
 local identity <const> = require "fs.identity"
 local layout <const> = require "fs.layout"
 local loading <const> = require "fs.loading"
+local maps <const> = require "fs.maps"
 local permanents <const> = require "fs.permanents"
 local raw_tables <const> = require "fs.raw_tables"
 local refreshing <const> = require "fs.refreshing"
@@ -61,6 +62,7 @@ local function new_session(options)
   session.map = identity.new(loader(session), session.fingerprinter ~= nil)
   detached.prepare(session.map)
   session.loading = loading.new(session.store, session.codec, session.map, session.metatables)
+  session.loading.session = session
   session.encoder = encoding.new(session)
   session.crc32c = options.crc32c or require "fs.crc32c"
   session.root = identity.table_of(session.map, layout.ROOT_ID)
@@ -152,6 +154,7 @@ function objects.open(options)
       session.root[name] = value
       return commit(session)
     end,
+    map = function() return maps.new(session) end,
     fetch = function(name) return session.root[name] end,
     abort = function() checked(refreshing.abort(session)) end,
     refresh = function() return checked(refreshing.refresh(session)) end,

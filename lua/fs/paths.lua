@@ -58,4 +58,9 @@ function paths.step(key, name_of)
   return "[" .. name_of(key) .. "]"
 end
 
+-- The part of a path that leads from an ordered map to the value under a key: as a table's, but never with a dot.
+function paths.item(key)
+  return type(key) == "string" and "[" .. paths.quote(key) .. "]" or paths.step(key)
+end
+
 return paths

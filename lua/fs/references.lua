@@ -5,7 +5,8 @@
 --
 -- Promises: accepts exactly the canonical payloads of a kind; one pass, no length believed before the bytes are there;
 -- memory for the ids found and nothing else in proportion to the payload.
--- Relies on: fs.scalars for what a value is made of. `primitives.references`, if the system has it, does the same in C.
+-- Relies on: fs.scalars for what a value is made of. `primitives.references(payload, into)`, if the system has it, does the same
+-- in C for tables, which nearly all objects are.
 
 local layout <const> = require "fs.layout"
 local messagepack <const> = require "fs.messagepack"
@@ -222,7 +223,7 @@ KINDS[layout.KIND_MAP] = function(s, into)
   if not start then return nil, n end
   local at <const>, count <const> = integer(s, start, 0, MOST, "a count")
   if not at then return nil, count end
-  local after <const>, levels <const> = integer(s, at, count > 0 and 1 or 0, count > 0 and 255 or 0, "levels of a map")
+  local after <const>, levels <const> = integer(s, at, count > 0 and 1 or 0, count > 0 and layout.MAP_LEVELS_MAX or 0, "levels of a map")
   if not after then return nil, levels end
   local last, err
   if count > 0 then
@@ -302,9 +303,14 @@ function references.scan(kind, payload, into)
   return into
 end
 
---- references.of(primitives) → the scan function to use: the system's own, if it has one.
+--- references.of(primitives) → the scan function to use.
 function references.of(primitives)
-  return primitives.references or references.scan
+  local of_table <const> = primitives.references
+  if not of_table then return references.scan end
+  return function(kind, payload, into)
+    if kind == layout.KIND_TABLE then return of_table(payload, into) end
+    return references.scan(kind, payload, into)
+  end
 end
 
 return references

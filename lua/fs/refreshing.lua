@@ -11,6 +11,7 @@ local identity <const> = require "fs.identity"
 local kinds <const> = require "fs.kinds"
 local layout <const> = require "fs.layout"
 local loading <const> = require "fs.loading"
+local map_handles <const> = require "fs.map_handles"
 local merging <const> = require "fs.merging"
 local revival <const> = require "fs.revival"
 
@@ -53,7 +54,11 @@ local function prepare_one(session, search, record)
     identity.set_loaded(map, id, map.loaded[id], base, now.version, map.held[map.loaded[id]])
     return false
   end
-  return merging.prepare(session, search, base, now)
+  local handler <const>, t <const> = kinds.of(base), map.loaded[id]
+  if handler.is_of and not handler.is_of(session, t) or not handler.is_of and map_handles.state(t) then
+    return nil, { code = "malformed", message = string.format("object %d is of another kind than it was", id) }
+  end
+  return (handler.merge or merging.prepare)(session, search, base, now)
 end
 
 -- Reads these objects and prepares their merges. -> list of merges, list of conflicting paths | nil, err
@@ -81,7 +86,7 @@ end
 
 local function apply(session, merges)
   for _, merge in ipairs(merges) do
-    local ok, err = merging.apply(session, merge)
+    local ok, err = (merge.apply or merging.apply)(session, merge)
     if not ok then
       return nil, err
     end

@@ -40,6 +40,12 @@ function refusals.cannot_save(session, t, key, value, role)
   }
 end
 
+-- Map t cannot be saved.
+function refusals.of_map(session, t, why)
+  local path = graph.path(new_search(session), t)
+  return { code = "cannot_save", path = path, message = string.format("cannot save %s: %s", path, why) }
+end
+
 -- The store's refusal of an entry that belongs to table t.
 function refusals.too_large(session, t, err)
   local path = graph.path(new_search(session), t)

@@ -3,14 +3,17 @@
 -- Another process takes the last reference to an object away, garbage is collected, and here a variable still has the table.
 -- Once it is put under the root again, the store says that the id leads nowhere (`missing_reference`). The table has all of
 -- the content; it gives up its id, as do the tables it leads to whose objects are gone, too, and the next commit stores them
--- under new ids. A stub has no content to give: then the commit fails, and says where.
+-- under new ids. A stub has no content to give: then the commit fails, and says where. So it does for an ordered map, whose
+-- pairs were never all here. Long strings are stored anew.
 --
 -- Promise: nothing changes unless all of it can be stored anew.
--- Relies on: fs.identity, fs.loading for a last try to load a stub, the store's `missing`.
+-- Relies on: fs.identity, fs.loading for a last try to load a stub, fs.long_strings, fs.map_handles, the store's `missing`.
 
 local graph <const> = require "fs.graph"
 local identity <const> = require "fs.identity"
 local loading <const> = require "fs.loading"
+local long_strings <const> = require "fs.long_strings"
+local map_handles <const> = require "fs.map_handles"
 local stubs <const> = require "fs.stubs"
 
 local next <const> = next
@@ -66,6 +69,7 @@ local function gather(session, ids)
   local gone, seen = {}, {}
   while #ids > 0 do
     local children = {}
+    table.sort(ids) -- so that the same object is named every time
     for _, id in ipairs(ids) do
       local t = map.objects[id]
       seen[id] = true
@@ -89,6 +93,7 @@ end
 
 -- The objects with these ids do not exist any more: their tables are new from now on. -> true | nil, err
 function revival.revive(session, ids)
+  long_strings.forget(session.loading.strings, ids)
   local gone, err = gather(session, ids)
   if not gone then
     return nil, err
@@ -96,6 +101,9 @@ function revival.revive(session, ids)
   for id, t in next, gone do
     identity.set_unloaded(session.map, id)
     identity.disown(session.map, id, t)
+    if map_handles.state(t) then
+      map_handles.lose(t)
+    end
   end
   return true
 end

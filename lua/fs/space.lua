@@ -30,8 +30,14 @@ local STATE_IN_USE <const> = layout.STATE_IN_USE
 --- Free segments that each sort of commit must leave; the reserve proper is larger (`reserve_of`).
 local LEAVE_SAME <const>, LEAVE_SHRINKING <const> = 2, 1
 local SPARE_SHARE <const> = 16
+--- The largest entry that segments_bound has an answer for: a quarter of the smallest segment.
+local LARGEST_SMALL <const> = layout.SEGMENT_SECTORS_MIN * layout.SECTOR_BYTES // 4
 --- Steps of reclaiming without progress after which it is given up.
 local IDLE_STEPS <const> = 4
+--- Segments that a step for idle moments gains, and most that it empties for that: somebody may be waiting for its end.
+local TIDY_SEGMENTS <const>, TIDY_VICTIMS <const> = 2, 4
+--- Entries in the log since the last checkpoint that make one worth writing when nobody waits.
+local TIDY_ENTRIES <const> = 4096
 local RESERVE_MIN <const>, FILL_MAX <const> = 3, 0.92
 --- Pages that come with every checkpoint, besides those of the object index: a few of the other trees, the record.
 local FIXED_PAGES <const> = 12
@@ -40,7 +46,8 @@ local FIXED_PAGES <const> = 12
 --- object index changed, with so many further snapshots. Returns whether they fit.
 local function place_checkpoint(mounted, trial, more_leaves, more_snapshots)
   local pages <const> = mounted.objects:pages_bound(more_leaves, mounted.next_id)
-    + mounted.transactions:pages_bound(1, mounted.log.transaction + 2)
+    -- One leaf for the commit, one where older transactions are cut off.
+    + mounted.transactions:pages_bound(2, mounted.log.transaction + 2)
     + mounted.segment_tree:pages_bound(2 + #trial.opened, mounted.geometry.segment_count)
   for _ = 1, pages do
     if not trial:put(index.PAGE_ENTRY_BYTES) then return false end
@@ -54,14 +61,33 @@ end
 --- What a commit needs: sizes of its entries in order, how many leaves of the object index it touches, by how many bytes it
 --- makes the present grow, and how many that it replaces a snapshot holds.
 local function demand_of(entries, message, growth, held)
-  local sizes <const>, leaves <const>, count = {}, {}, 0
+  local sizes <const>, leaves <const>, count, bytes, largest = {}, {}, 0, 0, 0
   for position, item in ipairs(entries) do
-    sizes[position] = entry.size(#(item.payload or ""))
-    local leaf <const> = item.id // layout.PAGE_FANOUT
+    local size <const>, leaf <const> = entry.size(#(item.payload or "")), item.id // layout.PAGE_FANOUT
+    sizes[position], bytes = size, bytes + size
+    if size > largest then largest = size end
     if not leaves[leaf] then leaves[leaf], count = true, count + 1 end
   end
-  sizes[#sizes + 1] = log.commit_entry_bytes(message)
-  return {sizes = sizes, leaves = count, growth = growth, held = held}
+  local last <const> = log.commit_entry_bytes(message)
+  sizes[#sizes + 1] = last
+  return {sizes = sizes, leaves = count, growth = growth, held = held, bytes = bytes + last,
+    largest = math.max(largest, last)}
+end
+
+--- At most how many segments a demand opens, and the checkpoint behind it with so many pages more; nil where only a trial
+--- tells. Of small entries a segment holds a third of its bytes at the very least: it may lose an entry's size at its end,
+--- as much in each of its frames, and what the frames are rounded up by.
+local function segments_bound(mounted, demand, pages)
+  if demand.largest > LARGEST_SMALL then return nil end
+  return 2 + 3 * (demand.bytes + pages * index.PAGE_ENTRY_BYTES) // mounted.geometry.segment_bytes
+end
+
+--- Pages of a checkpoint behind the demand, at most, and its records.
+local function checkpoint_pages(mounted, more_leaves, opened)
+  return mounted.objects:pages_bound(more_leaves, mounted.next_id)
+    + mounted.transactions:pages_bound(1, mounted.log.transaction + 2)
+    + mounted.segment_tree:pages_bound(2 + opened, mounted.geometry.segment_count)
+    + 1 + checkpoint.record_bytes(#mounted.snapshots + 1) // index.PAGE_ENTRY_BYTES
 end
 
 --- Pages and bytes that only snapshots need. One that cannot be read has stopped cleaning; then its burden does not matter.
@@ -121,6 +147,9 @@ local function left_after(mounted, demand)
 end
 
 local function leaves(mounted, demand, target)
+  local bound <const> = segments_bound(mounted, demand, 0)
+  local all <const> = bound and segments_bound(mounted, demand, checkpoint_pages(mounted, demand.leaves, bound))
+  if all and mounted.segments.free - all >= target then return true end
   local left <const> = left_after(mounted, demand)
   return left ~= nil and left >= target
 end
@@ -149,8 +178,9 @@ local function turn_over(mounted, release)
   return done, err
 end
 
---- One step of reclaiming: what costs least first. Returns whether it gained or may have gained something | nil, err.
-local function reclaim_step(mounted, wanted)
+--- One step of reclaiming: what costs least first. most: segments that are cleaned at a time. Returns whether it gained or may have
+--- gained something | nil, err.
+local function reclaim_step(mounted, wanted, most)
   -- Live bytes are exact, and what is pending turns free, with a checkpoint.
   if mounted.commits_since > 0 or retention.has_pending(mounted) then return settle(mounted) end
   local list <const>, why = retention.advance(mounted, wanted)
@@ -158,7 +188,7 @@ local function reclaim_step(mounted, wanted)
   mounted.stuck = why
   if not list then return false end
   if #list > 0 then return turn_over(mounted, retention.release(mounted, list)) end
-  local moved <const>, err = cleaner.clean(mounted, wanted, STATE_IN_USE)
+  local moved <const>, err = cleaner.clean(mounted, STATE_IN_USE, wanted, most)
   if not moved then return moved, err end
   return settle(mounted)
 end
@@ -181,6 +211,8 @@ end
 
 --- A checkpoint is due before the log since the last one spans too many segments.
 local function log_is_long(mounted, demand)
+  local bound <const> = segments_bound(mounted, demand, 0)
+  if bound and 1 + mounted.segments_since + bound <= layout.REPLAY_SEGMENTS_MAX then return false end
   local _, opened <const> = left_after(mounted, demand)
   return mounted.commits_since > 0 and 1 + mounted.segments_since + opened > layout.REPLAY_SEGMENTS_MAX
 end
@@ -234,11 +266,12 @@ function space.change(mounted, plan)
   return checkpoint.write(mounted, STATE_IN_USE, plan)
 end
 
---- space.tidy(volume) → whether there may be more to do | nil, err. One step of what a commit would have to do sooner or later:
---- makes the reserve whole again before it is touched.
+--- space.tidy(volume) → whether there may be more to do | nil, err. One step of what a commit or a mount would have to do sooner or
+--- later: makes the reserve whole again before it is touched, and a checkpoint when a mount would have much to replay.
 function space.tidy(mounted)
   local ready <const>, err = retention.prepare(mounted)
   if not ready then return nil, err end
+  if mounted.entries_since >= TIDY_ENTRIES then return settle(mounted) end
   local target <const>, tidied = (limits(mounted, 0)) + spare_of(mounted), mounted.tidied
   -- After steps that gained nothing it is not tried again before somebody commits.
   if not tidied or tidied.transaction ~= mounted.log.transaction then
@@ -247,7 +280,7 @@ function space.tidy(mounted)
   end
   if mounted.segments.free >= target or tidied.idle >= IDLE_STEPS then return false end
   local before <const> = mounted.segments.free
-  local worked <const>, problem = reclaim_step(mounted, math.max(2, target - before))
+  local worked <const>, problem = reclaim_step(mounted, TIDY_SEGMENTS, TIDY_VICTIMS)
   if worked == nil then return nil, problem end
   tidied.idle = not worked and IDLE_STEPS or mounted.segments.free <= before and tidied.idle + 1 or 0
   return mounted.segments.free < target and tidied.idle < IDLE_STEPS

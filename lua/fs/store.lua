@@ -310,8 +310,11 @@ local function commit_all(self, list)
   return outcomes
 end
 
+--- commit_all of one request, without looking for others that it could meet.
 local function commit(self, request)
-  local outcome <const> = commit_all(self, {request})[1]
+  local member <const>, err = examine(self, request)
+  if not member then return nil, err end
+  local outcome <const> = write_together(self, {member})[1]
   return outcome[1], outcome[2]
 end
 

@@ -99,6 +99,8 @@ local function read_part(s, at)
   local levels, p = read_integer(s, at, "how many levels")
   if not p then
     return levels
+  elseif levels > layout.LEVELS_MAX then
+    return malformed(at, string_format("at most %d levels", layout.LEVELS_MAX), string_format("%d", levels))
   end
   local children, after = read_children(s, p)
   if not after then

@@ -83,6 +83,7 @@ local function run_replay(self)
       local taken <const>, err = replay.apply(self.objects, record, entries)
       if not taken then return nil, err end
       self:committed(record)
+      self.entries_since = self.entries_since + record.entry_count
       return true
     end,
   }
@@ -109,7 +110,7 @@ function volume.mount(options)
     chosen = chosen, superblock = chosen.fields, geometry = geometry.new(chosen.fields),
     read_only = chosen.read_only, claimed = false, commits_since = 0,
     -- Since the last checkpoint: what commits made the present larger, and what they replaced that a snapshot holds.
-    growth = 0, held = 0,
+    growth = 0, held = 0, entries_since = 0,
     segments_cleaned = 0, payload_bytes = 0,
   }, methods)
   if options.read_only then self.read_only = "mounted read-only" end

@@ -62,7 +62,7 @@ function writing.write(volume, entries, commit_kind, message, growth, held)
   if not pointers then return nil, transaction end
   local opened <const> = transaction.where.opened
   volume.segments:follow(segment, opened, segment_sequence + 1, record.transaction)
-  volume.segments_since = volume.segments_since + #opened
+  volume.segments_since, volume.entries_since = volume.segments_since + #opened, volume.entries_since + #entries
   volume.growth, volume.held = volume.growth + growth, volume.held + held
   adopt(volume, entries, pointers, before)
   volume:committed(record)

@@ -20,6 +20,7 @@ local function open_objects()
   if not grants.store then return nil end
   return require("fs.objects").open{
     store = require("services.remote_store").new(system, grants.store), environment = _G, debug = trust.raw, codec = system.codec,
+    crc32c = system.crc32c,
   }
 end
 

@@ -58,7 +58,7 @@ local function open_objects(environment)
   local ok, objects = pcall(function()
     return require("fs.objects").open {
       store = require("services.remote_store").new(system, grants.store), environment = environment, debug = trust.raw,
-      codec = system.codec,
+      codec = system.codec, crc32c = system.crc32c,
     }
   end)
   if ok then return objects end

@@ -7,7 +7,7 @@
 -- the system reports as nil, err is raised, so that a program cannot overlook it. Used by the prompt and by programs
 -- that are run without one.
 -- Relies on: objects = {root, commit(message), save(name, value), fetch(name), abort(), changes(), info(), log(count)},
--- and where they exist refresh(), forget(table), and register(name, value): with it the commands can be saved inside
+-- and where they exist refresh(), forget(table), map(), and register(name, value): with it the commands can be saved inside
 -- objects, by their names.
 
 local access <const> = require "shell.raw_access"
@@ -27,7 +27,7 @@ local function without_store(environment)
   environment.root = environment.root or {}
   local function refuse() error(NO_STORE, 2) end
   local found = {}
-  for _, name in ipairs { "commit", "save", "fetch", "abort", "changes", "log", "info", "refresh", "forget" } do
+  for _, name in ipairs { "commit", "save", "fetch", "abort", "changes", "log", "info", "refresh", "forget", "map" } do
     found[name] = refuse
   end
   return found
@@ -51,6 +51,7 @@ local function object_commands(objects)
     abort = function() checked(objects.abort()) end,
     changes = function() return view("changes", checked(objects.changes())) end,
     log = function(count) return view("transactions", checked(objects.log(count))) end,
+    map = objects.map,
     info = function() return (checked(objects.info())) end,
     refresh = objects.refresh and function() checked(objects.refresh()) end,
     forget = objects.forget and function(object) checked(objects.forget(object)) end,

@@ -61,6 +61,22 @@ save("colour", "blue")
 fetch "colour"]],
   },
   {
+    name = "map", rare = true, group = "Objects", usage = "map()", summary = "an ordered map, as large as the disk",
+    description = [[
+A new map, empty. m:get(key), m:set(key, value), m:remove(key); m:range(from, to, {limit = n, reverse = true}) for loops in
+key order, both ends included, nil for an open end; pairs(m), m:first(), m:last(), m:count() or #m, m:clear(). Keys are
+booleans, numbers and strings and come in this order: false, true, integers, floats, strings by their bytes; 1.0 is 1.
+Values are whatever can be saved. Only the parts of a map that are needed are read and kept in memory. Changes of
+different keys by two processes are merged. A loop meets what is set ahead of it and not what is removed ahead of it.]],
+    example = [[
+root.people = map()
+root.people:set("ann", {age = 31})
+root.people:set("bob", {age = 7})
+root.people:get("ann").age
+for name, person in root.people:range("a", "c") do print(name, person.age) end
+root.people]],
+  },
+  {
     name = "log", group = "Objects", usage = "log(count)", summary = "the transactions, oldest first",
     description = [[A list of {id, time, message, objects, bytes}; only the last ones when a count is given.]],
     example = [[

@@ -9,6 +9,7 @@ table.insert(package.searchers, 2, function(name)
   return source and assert(load(source, chunk, "t")) or nil
 end)
 local pair <const> = dofile(folder .. "/codec_pair.lua")(core.codec, require "fs.codec")
+local layout <const>, references <const> = require "fs.layout", require "fs.references"
 local material <const> = dofile(folder .. "/codec_material.lua")
 local random <const> = math.random
 local fingerprinter <const> = core.codec.fingerprinter()
@@ -41,12 +42,25 @@ local function same_chance(chosen)
   end
 end
 
+-- The ids that C finds are those that the reference finds. What the decoder refuses, and only that, C refuses; at a permanent
+-- that is unknown to it the decoder stops.
+local function check_references(payload, verdict)
+  local found <const>, expected <const> = {count = 0}, {count = 0}
+  local accepts <const> = core.codec.references(payload, found) ~= nil
+  assert(verdict == "unknown" or accepts == (verdict == "accepted"))
+  if accepts and references.scan(layout.KIND_TABLE, payload, expected) then
+    assert(found.count == expected.count)
+    for i = 1, found.count do assert(found[i] == expected[i]) end
+  end
+end
+
 local function judge(payload, world)
   local t <const>, extra <const> = pair.decode(payload, world)
   local verdict <const> = t and "accepted" or extra.code == "malformed" and "refused" or "unknown"
   print(verdict .. " " .. hexadecimal(payload))
   if t then assert(pair.encode(t, extra, world, false) == payload) end
   host.read_exactly(payload)
+  check_references(payload, verdict)
   pair.decode_value(payload, random(1, #payload + 1), world)
   return t
 end

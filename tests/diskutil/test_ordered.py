@@ -156,3 +156,16 @@ def test_a_hostile_map_is_an_error_of_one_object(path, name):
     store = reader.mount(path)
     assert check.check(store).errors
     store.close()
+
+
+@pytest.mark.parametrize("size", [5000, 9000])
+def test_long_keys_do_not_make_a_tall_tree(path, size):
+    """Every pair is a leaf of its own then, and two keys never fit into a node."""
+    model = {f"{n:04}" + "k" * size: n for n in range(100)}
+    with khoros.open(path, "r+") as image:
+        image["map"] = khoros.LuaMap(model)
+        image.commit()
+        assert image["map"].root.levels <= 8
+    with khoros.open(path) as image:
+        assert dict(image["map"].items()) == model
+    clean(path)

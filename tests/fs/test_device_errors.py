@@ -79,19 +79,81 @@ class Workload:
             self._note(error)
 
 
+class KeepingWorkload(Workload):
+    """As Workload, with snapshots, views, a collection and limited history."""
+
+    # name → what it must show; None: the outcome of taking or dropping it is not known.
+    def _steps(self, store: store_support.Store) -> None:
+        self.snapshots: dict[str, dict[int, bytes] | None] = getattr(self, "snapshots", {})
+        first = store.allocate(3)
+        self._commit(store, {1: b"root", first: b"a" * 40, first + 1: b"b" * 9000})
+        self._keep(store, "snapshot", f"s{first}")
+        self._commit(store, {1: b"other", first: b"changed"})
+        self._attempt(lambda: self._look(store))
+        # Nothing refers to the others: they are garbage, and may be gone from now on.
+        for number in list(self.acknowledged):
+            if number != 1:
+                self.possible.setdefault(number, set()).add(b"absent")
+        self._attempt(lambda: store.call("gc", "run"))
+        self._attempt(lambda: store.call("keep", 2))
+        if first > 2:
+            self._keep(store, "delete_snapshot", next(iter(self.snapshots)))
+        self._attempt(store.info)
+        self._attempt(store.close)
+
+    def _look(self, store: store_support.Store) -> None:
+        """Reads a snapshot, the past, and the present through a view."""
+        for which in ([f"s{number}" for number in (2, 5)] + [1, None]):
+            try:
+                store.read(1, view=store.view(*([] if which is None else [which])))
+            except store_support.StoreError as error:
+                if error.code not in ("absent", "not_kept"):
+                    raise
+
+    def _keep(self, store: store_support.Store, operation: str, name: str) -> None:
+        self.snapshots[name] = None
+        try:
+            store.call(operation, name)
+        except store_support.StoreError as error:
+            self._note(error)
+            return
+        if operation == "snapshot":
+            self.snapshots[name] = dict(self.acknowledged)
+        else:
+            del self.snapshots[name]
+
+    def check_snapshots(self, store: store_support.Store, where: str) -> None:
+        found = {record["name"].decode() for record in store.call("snapshots") or []}
+        assert found >= {name for name, model in self.snapshots.items() if model is not None}, where
+        assert found <= set(self.snapshots), where
+        for name, model in self.snapshots.items():
+            for number, payload in (model or {}).items():
+                assert store.read(number, view=store.view(name))[0] in {payload} | self.possible.get(number, set()), where
+
+
 def prepared() -> SimulatedDisk:
     return SimulatedDisk(64 + 8 * 256 + 24, store_support.format_disk())
 
 
-def calls_of_a_good_run() -> list[str]:
+def calls_of_a_good_run(kind: type[Workload]) -> list[str]:
     disk = prepared()
-    work = Workload(disk, lua_support.runtime())
+    work = kind(disk, lua_support.runtime())
     work.run()
     assert work.errors == []
     return disk.calls
 
 
-CALLS = calls_of_a_good_run()
+CALLS = calls_of_a_good_run(Workload)
+
+
+def shown(store: store_support.Store, number: int) -> bytes:
+    """What an object shows; b"absent" for none."""
+    try:
+        return store.read(number)[0]
+    except store_support.StoreError as error:
+        if error.code != "absent":
+            raise
+        return b"absent"
 
 
 def check_after(work: Workload, disk: SimulatedDisk, where: str) -> None:
@@ -100,7 +162,9 @@ def check_after(work: Workload, disk: SimulatedDisk, where: str) -> None:
     store = work.open()
     assert store.status() in ("clean", "recovered"), where
     for number, payload in work.acknowledged.items():
-        assert store.read(number)[0] in {payload} | work.possible.get(number, set()), (where, number)
+        assert shown(store, number) in {payload} | work.possible.get(number, set()), (where, number)
+    if isinstance(work, KeepingWorkload):
+        work.check_snapshots(store, where)
     store.commit({1: b"afterwards"})
     store.close()
     assert work.open().read(1) == [b"afterwards"], where
@@ -118,6 +182,21 @@ def test_an_error_at_every_call(code: str, forever: bool, request: pytest.Fixtur
         work.run()
         assert set(work.errors) <= ALLOWED, (number, work.errors)
         # The rest of the workload went on in a mount that knows that something failed, or in a new one.
+        assert set(work.after_write_error) <= {"read_only", "io"}, (number, work.after_write_error)
+        check_after(work, disk, f"call {number} ({operation}) answers {code}")
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("forever", [False, True], ids=["once", "for-ever"])
+@pytest.mark.parametrize("code", ["unc", "fault"])
+def test_an_error_at_every_call_of_snapshots_views_and_collections(code: str, forever: bool):
+    for number, operation in enumerate(calls_of_a_good_run(KeepingWorkload)):
+        disk = prepared()
+        work = KeepingWorkload(disk, lua_support.runtime())
+        disk.fail(number, Fault("error", code=code, forever=forever))
+        work.write_failed = operation in ("write", "flush")
+        work.run()
+        assert set(work.errors) <= ALLOWED | {"absent"}, (number, work.errors)
         assert set(work.after_write_error) <= {"read_only", "io"}, (number, work.after_write_error)
         check_after(work, disk, f"call {number} ({operation}) answers {code}")
 

@@ -82,3 +82,73 @@ def test_what_was_never_loaded_cannot_be_saved_and_nothing_is_written(world: Wor
         session.root.z = 1
         session.commit()
     """)
+
+
+def test_a_long_string_that_was_collected_is_stored_anew(world: World):
+    """Known by its text, or shared by a string that takes its place."""
+    world.run("""
+        session = open()
+        text = ("text "):rep(20000)
+        session.root.x = {text = text}
+        session.root.keep = {}
+        session.commit()
+        x = session.root.x
+    """ + COLLECT % 9 + """
+        session.root.keep.text = text
+        session.root.keep.longer = text .. "more"
+        session.commit()
+        local keep <const> = open().root.keep
+        assert(keep.text == text and keep.longer == text .. "more")
+        x.text = x.text .. "!"
+        session.root.y = x
+        session.commit()
+        assert(open().root.y.text == text .. "!")
+    """)
+
+
+def test_a_large_table_that_was_collected_is_stored_anew(world: World):
+    world.run("""
+        session = open()
+        session.root.x = {}
+        for i = 1, 6000 do session.root.x["key " .. i] = i end
+        session.commit()
+        x = session.root.x
+        local other <const> = open()
+        other.root.x = nil
+        other.commit()
+        assert(store.gc("run").swept > 10)
+        session.root.y = x
+        x.more = 1
+        session.commit()
+        same(session.root, open().root)
+    """)
+
+
+def test_a_map_that_was_collected_is_lost_but_for_what_was_set(world: World):
+    world.run("""
+        session = open()
+        session.root.x = session.map()
+        session.root.empty = session.map()
+        for i = 1, 300 do session.root.x:set(i, i) end
+        session.commit()
+        x, empty = session.root.x, session.root.empty
+        local other <const> = open()
+        other.root.x, other.root.empty = nil, nil
+        other.commit()
+        assert(store.gc("run").swept > 3)
+        session.refresh()
+        assert(session.root.x == nil)
+        refuses("others have removed it", function() return x:get(1) end)
+        refuses("others have removed it", function() for _ in pairs(x) do end end)
+        session.root.y = {x}
+        refuses("cannot save root%.y%[1%]: the map was removed from the store", session.commit)
+        session.root.y = {empty}
+        empty:set("new", 1)
+        session.commit()
+        assert(open().root.y[1]:get "new" == 1 and #open().root.y[1] == 1)
+        x:clear()
+        x:set(1, "again")
+        session.root.x = x
+        session.commit()
+        assert(open().root.x:get(1) == "again" and #open().root.x == 1)
+    """)

@@ -1,6 +1,6 @@
 -- The interface of the objects module for the shell's tests: transactions are counted, nothing is stored.
 --
--- return fake_objects() → objects with root, commit, save, fetch, abort, changes, info, log, refresh, forget.
+-- return fake_objects() → objects with root, commit, save, fetch, abort, changes, info, log, refresh, forget, map.
 
 local function copy(value, seen)
   if type(value) ~= "table" then return value end
@@ -11,8 +11,29 @@ local function copy(value, seen)
   return made
 end
 
+-- A map whose keys are strings.
+local function fake_map()
+  local values = {}
+  local m = {}
+  function m.get(_, key) return values[key] end
+  function m.set(_, key, value) values[key] = value end
+  function m.range(_, from, to)
+    local keys = {}
+    for key in next, values do
+      if from <= key and key <= to then keys[#keys + 1] = key end
+    end
+    table.sort(keys)
+    local at = 0
+    return function()
+      at = at + 1
+      return keys[at], values[keys[at]]
+    end
+  end
+  return m
+end
+
 local function fake_objects()
-  local objects = { root = {} }
+  local objects = { root = {}, map = fake_map }
   local committed, transactions = {}, {}
 
   function objects.commit(message)

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import khoros
+from khoros.diskutil import entries, reader
+from khoros.diskutil.commands.log import time_text
+from khoros.diskutil.device import MemoryDevice
+from khoros.diskutil.origins import Origins
+from khoros.diskutil.writer import Writer
 from tests.diskutil.commandline import good, invoke
+from tests.diskutil.test_history import new_disk, one_commit
 
 
 def strange_names(path):
@@ -30,6 +36,13 @@ def test_long(ship):
     lines = good("ls", ship, "ship", "-l").lines
     assert [line.split()[0] for line in lines] == ["table", "integer", "table", "string"]
     assert '"Argo"' in lines[3]
+    assert [line.split()[3] for line in lines] == ["t1", "-", "t2", "-"]
+    with khoros.open(ship) as image:
+        size = entries.size(len(image.store.read(image["ship"].id).payload))
+        first, second = image.history()
+    assert lines[2].split()[1:3] == ["2", str(size)]
+    assert time_text(second.time) in lines[2]
+    assert time_text(first.time) in lines[0]
 
 
 def test_names_that_need_care(empty):
@@ -72,3 +85,27 @@ def test_as_it_was(ship):
     result = invoke("ls", ship, "--at", "t4")
     assert (result.code, "newest is t3" in result.complaint) == (3, True)
     assert invoke("ls", ship, "--at", "yesterday").code == 2
+
+
+def test_which_transaction_wrote_an_object(rng):
+    """Against the states themselves, over checkpoints and mounts; what the cleaner moved is not known."""
+    device, states = MemoryDevice(new_disk()), [{}]
+    last: dict[int, int] = {}
+    writer = Writer(reader.Store(device))
+    told = 0
+    for number in range(1, 60):
+        one_commit(writer, states, rng)
+        last |= {identity: number for identity, payload in states[-1].items()
+                 if states[-2].get(identity) != payload}
+        if rng.random() < 0.2:
+            writer.checkpoint()
+        if number % 10 == 0:
+            writer.close()
+            writer = Writer(reader.Store(device))
+            store = reader.Store(MemoryDevice(bytearray(device.data)))
+            origins = Origins(store)
+            for identity, pointer in store.ids():
+                found = origins.of(pointer)
+                assert found is None or found.record.transaction == last[identity]
+                told += found is not None
+    assert told > 50

@@ -1,0 +1,141 @@
+"""Space: a store that is full takes no harm, gives back what is let go of, and keeps snapshots whatever happens to the rest.
+
+The sizes of CI are small; with --full a disk of 1 GiB is filled, half emptied and filled again, ten times over.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from khoros.diskutil import check
+from tests.support import crash
+from tests.support.store import Disk, Store, StoreError, format_disk
+
+HERE = Path(__file__).parent
+MIB = 1 << 20
+
+
+class Work:
+    """space_workload.lua over a store on a disk of that many segments."""
+
+    def __init__(self, segments: int, segment_sectors: int, smallest: int, largest: int, **options: Any) -> None:
+        total = 64 + segments * segment_sectors + 24
+        self.store = Store(Disk(format_disk(total_sectors=total, segment_sectors=segment_sectors)), **options)
+        module = self.store.lua.execute((HERE / "space_workload.lua").read_bytes(), name="@space_workload.lua")
+        self.work = module[b"new"](self.store.handle, smallest, largest)
+
+    def __getattr__(self, name: str) -> Any:
+        return self.work[name.encode()]
+
+    def verify(self, versions: Any = None, view: int | None = None) -> None:
+        count, wrong = self.work[b"verify"](versions, view)
+        assert wrong is None, wrong
+        assert count == (self.count if versions is None else len(list(versions.keys())))
+
+    def check_image(self) -> None:
+        """The other implementation finds nothing wrong, neither in the present nor in snapshots."""
+        self.store.close()
+        report = check.check(crash.python_store(self.store.disk.image))
+        assert [finding.text for finding in report.findings if finding.error] == []
+
+
+@pytest.mark.timeout(0)
+def test_filled_half_emptied_and_filled_again_ten_times(request: pytest.FixtureRequest):
+    full = bool(request.config.getoption("--full"))
+    work = Work(1023, 2048, 40, 30_000) if full else Work(96, 256, 40, 8_000)
+    amounts = []
+    for turn in range(11):
+        work.fill(None)
+        info = work.store.info()
+        amounts.append(info["live_bytes"])
+        print(f"turn {turn}: {work.count} objects, {info['live_bytes'] / info['log_bytes']:.1%} of the log, "
+              f"write amplification {info['write_amplification']:.2f}, {info['segments_cleaned']} segments cleaned")
+        work.verify()
+        if turn < 10:
+            work.drop_half()
+    # As much fits in the end as in the beginning: nothing was lost to garbage. Ids grow, and with them the index a little.
+    assert amounts[-1] > 0.93 * amounts[0]
+    assert amounts[0] > 0.75 * work.store.info()["log_bytes"]
+    work.check_image()
+
+
+@pytest.mark.timeout(0)
+def test_a_snapshot_taken_first_stays_equal_while_everything_is_overwritten_ten_times(request: pytest.FixtureRequest):
+    full = bool(request.config.getoption("--full"))
+    work = Work(1023, 2048, 40, 30_000) if full else Work(96, 256, 40, 8_000)
+    store = work.store
+    # Snapshot and present, which will have no object in common, are to take nine tenths of what the store takes.
+    work.fill(0.4 * store.info()["log_bytes"])
+    store.call("snapshot", "first")
+    kept = work.remember()
+    refused = 0
+    for turn in range(10):
+        refused += work.overwrite()
+        info = store.info()
+        print(f"turn {turn}: {(info['live_bytes'] + info['snapshot_bytes']) / info['log_bytes']:.1%} of the log, "
+              f"write amplification {info['write_amplification']:.2f}, {info['segments_cleaned']} segments cleaned")
+        work.verify(kept, store.view("first"))
+    assert refused == 0
+    assert (info["live_bytes"] + info["snapshot_bytes"]) / info["log_bytes"] > 0.75
+    work.verify()
+    work.check_image()
+    again = Store(store.disk)
+    view = again.view("first")
+    assert len(again.records(*list(kept.keys())[:1000], view=view)) == min(1000, len(list(kept.keys())))
+
+
+@pytest.mark.parametrize("segments", [8, 9, 12, 20])
+@pytest.mark.parametrize("largest", [200, 3_000, 30_000])
+def test_at_every_size_of_store_something_can_be_let_go_of(segments: int, largest: int):
+    """Filled to the last byte, also with a snapshot of it, each small change that frees something works."""
+    work = Work(segments, 256, 30, largest)
+    work.fill(None)
+    work.store.call("snapshot", "full")
+    work.drop_half()
+    work.verify()
+    with pytest.raises(StoreError, match="^no_space"):
+        for _ in range(100_000):
+            number = work.store.allocate()
+            work.store.commit({number: b"\xff" * largest})
+    work.store.call("delete_snapshot", "full")
+    before = work.count
+    work.fill(None)
+    assert work.count > before
+    work.verify()
+    work.check_image()
+
+
+def test_a_snapshot_can_be_taken_and_dropped_in_a_full_store():
+    work = Work(10, 256, 30, 5_000)
+    work.fill(None)
+    for turn in range(200):
+        work.store.call("snapshot", f"s{turn}")
+        if turn >= 3:
+            work.store.call("delete_snapshot", f"s{turn - 3}")
+    work.verify()
+    work.drop_half()
+    work.verify()
+
+
+def test_history_and_snapshots_are_told_apart_in_what_they_hold():
+    work = Work(64, 256, 2_000, 2_001)
+    store = work.store
+    work.fill(MIB)
+    assert store.info()["snapshot_bytes"] == 0
+    store.call("snapshot", "s")
+    work.overwrite()
+    store.checkpoint()
+    info = store.info()
+    assert 0.8 * MIB < info["snapshot_bytes"] < 1.3 * MIB
+    # Nothing is history's alone yet but what was superseded before: the snapshot has the rest.
+    assert info["history_bytes"] < 0.5 * MIB
+    work.overwrite()
+    work.overwrite()
+    store.checkpoint()
+    assert store.info()["history_bytes"] > 0.8 * MIB
+    store.call("delete_snapshot", "s")
+    assert store.info()["snapshot_bytes"] == 0
+    assert store.info()["history_bytes"] > 1.6 * MIB
