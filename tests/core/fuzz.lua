@@ -265,6 +265,7 @@ local function fuzz_processes()
     local process <const> = processes[place]
     if not process or process:ended() then
       if process then process:kill() end
+      processes[place] = nil
       start(place)
     elseif random(200) == 1 then
       process:kill(random(0, 300))

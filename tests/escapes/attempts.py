@@ -605,13 +605,13 @@ QUOTA = {
 MEMORY = [
     Attempt(
         f"quota of 8 MB: {what}", f"collectgarbage('stop')\nlocal function bomb() {source} end\nreturn raises(bomb)",
-        Off("quota of the heap+quota of objects"), r"held.*not enough memory|^error.*not enough memory",
+        Off("quota of the heap+quota of objects+account"), r"held.*not enough memory|^error.*not enough memory",
     )
     for what, source in QUOTA.items()
 ] + [
     Attempt(
         "quota of 8 MB: blocks", "local t = {} return raises(function() for i = 1, 24 do t[i] = system.memory(1 << 20) end end)",
-        Off("quota of the heap+quota of objects"), r"held.*not enough memory",
+        Off("quota of the heap+quota of objects+account"), r"held.*not enough memory",
     ),
     Attempt(
         "quota of 8 MB: many children",
@@ -629,7 +629,7 @@ MEMORY = [
     Attempt(
         "quota of 8 MB: a message",
         "local t = {('x'):rep(3 << 20)} return refused(function() return victim('return #(...)', t[1], t[1] .. 'y', t[1] .. 'z') end)",
-        Off("quota of the heap+quota of objects"), r"held.*not enough memory", r"escaped|^error", memory=11 << 20,
+        Off("quota of the heap+quota of objects+account"), r"held.*not enough memory", r"escaped|^error", memory=11 << 20,
     ),
 ]  # fmt: skip
 
