@@ -174,9 +174,7 @@ local function open_past(session, options, state)
     past_options[name] = value
   end
   local past = new_session(past_options)
-  for name, value in next, session.map.permanents.values do
-    permanents.register(past.map.permanents, name, value)
-  end
+  permanents.each(session.map.permanents, function(name, value) permanents.register(past.map.permanents, name, value) end)
   local ok, err = reading.open(past.reading)
   if not ok then
     return nil, err.message
@@ -244,7 +242,7 @@ function objects.open(options)
     log = function(limit) return log(session, limit) end,
     info = function() return checked(session.store.info()) end,
     path = function(t) return graph.path(new_search(session), t) end,
-    register = function(name, value) permanents.register(session.map.permanents, name, value) end,
+    register = function(name, value) return permanents.register(session.map.permanents, name, value) end,
   }
 end
 
