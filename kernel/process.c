@@ -111,16 +111,15 @@ void process_leave(struct process *process, enum process_stop why)
 {
     preempt_disable();
     process->stop = why;
+    process->ended = why == STOP_FINISHED || why == STOP_ERROR;     /* not before: it could be parked */
     switch_context(&process->stack_pointer, process->supervisor_pointer);
     preempt_enable();
 }
 
 static _Noreturn void leave_for_good(struct process *process, enum process_stop why)
 {
-    for (;;) {
-        process->ended = true;
+    for (;;)
         process_leave(process, why);
-    }
 }
 
 /* Lua's last resort: an error that nothing caught. */

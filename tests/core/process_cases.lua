@@ -358,6 +358,32 @@ function cases.memory_bombs_end_in_the_culprit()
   end
 end
 
+-- It has ended when it says so, wherever it was stopped on the way.
+function cases.a_tick_at_every_instruction_of_its_end()
+  local ENDS <const> = {finished = true, error = true}
+  local function step_through(text, every)
+    local process <const> = harness.process(core, "local kernel = ... kernel.call('begin', 0) " .. text)
+    assert(process:run(1 << 30) == "call")
+    process:answer()
+    host.step_every(every)
+    host.tick_every(40)
+    local parked, why = 0, nil
+    repeat
+      why = process:run(1)
+      if why == "parked" then parked = parked + 1 end
+      assert(process:ended() == (ENDS[why] or false), why)
+    until ENDS[why]
+    host.tick_every(0)
+    host.step_every(0)
+    process:kill()
+    return parked
+  end
+  for _, text in ipairs{"return 1, {2}, 'three'", "error('x')"} do
+    local parked = 0
+    repeat parked = parked + step_through(text, 1) until parked > 2000       -- not every time does a tick come early enough
+  end
+end
+
 function cases.an_account_bounds_what_several_hold_together()
   local STACK <const> = 512 << 10
   local account <const> = core.account(12 << 20)
