@@ -6,9 +6,8 @@
 --     functions.unpack(parcel) → values…                 in the other process; raises what cannot be had there
 -- known: what every process has, `_G` and the libraries; it travels by its name.
 --
--- A function is {chunk, number, cells}: the text it was compiled from, which of the chunk's functions it is, in the order in
--- which they begin (kernel/sandbox/prototypes.c), and its upvalues, those that functions share being one cell. Its chunk is
--- compiled there, never run.
+-- A function is {chunk, number, cells}: the text it was compiled from, which of the chunk's functions it is
+-- (kernel/sandbox/functions.h), and its upvalues, those that functions share being one cell. Its chunk is compiled there, never run.
 -- Promises: sharing and cycles are kept, among functions as well; metatables stay behind, but for processes' own; a function
 -- whose text is not known, or that belongs to the system, is refused by its path; what is given stays as it was.
 
@@ -19,7 +18,6 @@ local SYSTEM_CHUNK <const> = "^=lua/"
 
 function functions.new(parts)
   local raw <const>, known <const>, text_of <const> = parts.raw, parts.known, parts.text_of
-  local prototypes <const> = raw.prototypes
   local self <const> = {}
 
   -- --- packing ----------------------------------------------------------------------------------------------------------
@@ -39,25 +37,13 @@ function functions.new(parts)
     return chunk
   end
 
-  -- Which of the chunk's functions f is: one on the same lines that is the same in every byte. nil: none of them.
-  local function number_of(main, f, info)
-    local lines <const>, dump <const> = prototypes.lines(main), prototypes.dump(f)
-    for place = 1, #lines, 2 do
-      local number <const> = place // 2
-      if lines[place] == info.linedefined and lines[place + 1] == info.lastlinedefined
-        and prototypes.dump(prototypes.instantiate(main, number)) == dump then
-        return number
-      end
-    end
-  end
-
   -- Of which chunk it is and which of its functions, or why that cannot be said.
   local function origin_of(packing, f)
     local info <const> = raw.getinfo(f, "S")
     if info.what == "C" then return nil, "it is written in C" end
     if find(info.source, SYSTEM_CHUNK) then return nil, "it is one of the system's own (" .. info.short_src .. ")" end
     local chunk <const> = chunk_named(packing, info.source)
-    local number <const> = chunk and number_of(chunk.main, f, info)
+    local number <const> = chunk and raw.number_of(chunk.main, f)
     if not number then return nil, "the text it was compiled from is not known" end
     return {chunk = chunk.number, number = number, cells = {}}
   end
@@ -173,7 +159,7 @@ function functions.new(parts)
     local chunks <const> = {}
     for place, chunk in ipairs(parcel.chunks) do chunks[place] = assert(load(chunk.text, chunk.name, "t")) end
     for place, item in pairs(parcel.functions) do
-      local f <const> = prototypes.instantiate(chunks[item.chunk], item.number)
+      local f <const> = raw.function_at(chunks[item.chunk], item.number)
       made[parcel.places[place]] = f
       for upvalue, cell in ipairs(item.cells) do
         local owner <const> = owners[cell]

@@ -33,7 +33,8 @@ function processes.new(core, scheduler, ipc)
   local outcomes <const>, ended_order = {}, {}
   local last_id, count = 0, 0
   local runtime_source <const>, runtime_chunk <const> = core.source("kernel.runtime")
-  local self <const> = {epoch = 0, default_memory = DEFAULT_MEMORY}
+  -- session: the module that opens the store for a process that another one gives it to (kernel.runtime).
+  local self <const> = {epoch = 0, default_memory = DEFAULT_MEMORY, session = nil}
 
   local function has_room()
     if count >= MOST_PROCESSES then return nil, "too many processes" end
@@ -50,7 +51,7 @@ function processes.new(core, scheduler, ipc)
       arguments = spec.arguments or {}, service = process.service, trusted = spec.module ~= nil,
       console = spec.console and core.endpoint(spec.console.id) or nil, line_end = spec.line_end,
       epoch = self.epoch, unsafe = spec.unsafe or false,
-      reports = spec.reports,
+      reports = spec.reports, session = self.session,
     }
   end
 

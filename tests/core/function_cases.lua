@@ -1,4 +1,4 @@
--- Cases of functions that travel: kernel/sandbox/prototypes.c and lua/kernel/functions.lua in a process, by way of the supervisor
+-- Cases of functions that travel: kernel/sandbox/functions.c and lua/kernel/functions.lua in a process, by way of the supervisor
 -- and back into the same process, where both can be compared. Each runs in a fresh host program.
 
 local core <const>, host <const>, folder <const>, name <const> = ...
@@ -162,16 +162,59 @@ end
 
 function cases.numbers_that_are_none()
   run[[
-    local prototypes = kernel.raw.prototypes
+    local raw = kernel.raw
     local chunk = load("return function() return function() end, 1 end")
-    for number = 0, 2 do assert(prototypes.instantiate(chunk, number)) end
-    for _, none in ipairs{3, -1, math.maxinteger, math.mininteger} do assert(not prototypes.instantiate(chunk, none)) end
+    assert(raw.function_at(chunk, 0) and raw.function_at(chunk, 1) and raw.function_at(chunk, 2))
+    assert(raw.function_at(chunk, 3) == nil and raw.function_at(chunk, math.maxinteger) == nil)
+    for _, bad in ipairs{-1, math.mininteger} do assert(not pcall(raw.function_at, chunk, bad)) end
     for _, bad in ipairs{print, 1, "x", {}} do
-      assert(not pcall(prototypes.instantiate, bad, 0) and not pcall(prototypes.lines, bad) and not pcall(prototypes.dump, bad))
+      assert(not pcall(raw.function_at, bad, 0) and not pcall(raw.number_of, bad, chunk) and not pcall(raw.number_of, chunk, bad))
+      assert(not pcall(raw.dump, bad))
     end
-    assert(not pcall(prototypes.instantiate) and not pcall(prototypes.instantiate, chunk) and not pcall(prototypes.dump))
-    assert(#prototypes.lines(chunk) == 6)
+    assert(raw.number_of(chunk, function() end) == nil and raw.number_of(chunk, chunk) == 0)
+    assert(not pcall(raw.function_at) and not pcall(raw.number_of, chunk))
   ]]
+end
+
+function cases.closures_live_on_their_own()
+  harness.run(core, [[
+    collectgarbage("generational")
+    local raw = (...).raw
+    local kept = {}
+    for round = 1, 200 do
+      local main = load("local n, m = 0 return function(a) n = (n or a) + 1 m = {n} return n, function() return n end end")
+      kept[round % 7] = raw.function_at(main, 1)
+      main = nil
+      collectgarbage("step")
+      for _, f in pairs(kept) do
+        local n, inner = f(round)
+        assert(inner() == n)
+      end
+    end
+    collectgarbage()
+    for _, f in pairs(kept) do assert(math.type(f(0)) == "integer") end
+  ]])
+end
+
+function cases.every_allocation_may_fail()
+  harness.run(core, [[
+    local raw = (...).raw
+    local text = "local a, b, c return function() return a, b, c, function() return a end end"
+    local main = load(text)
+    for _, f in ipairs{function(m) return raw.function_at(m, 1) end, raw.dump} do
+      local held, failures = {}, 0
+      -- Fills the memory with ever smaller pieces.
+      local function take(size) held = { held, ("x"):rep(size) .. size } end
+      for size = 20, 0, -1 do
+        while pcall(take, 1 << size) do end
+        if not pcall(f, main) then failures = failures + 1 end
+      end
+      held = nil
+      collectgarbage()
+      assert(f(main))
+      assert(failures > 0, failures)
+    end
+  ]])
 end
 
 -- Random chunks of nested functions: every one that they make is found, and does there what it does here.

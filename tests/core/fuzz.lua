@@ -218,8 +218,8 @@ local STATEMENTS <const> = {
   "kernel.evaluate(function() setmetatable({}, {__gc = function() for i = 1, R(20000) do n = n + 1 end end}) collectgarbage() end)",
   "kernel.evaluate(function() kernel.call('echo', 0, {[setmetatable({}, {__tostring = function() for i = 1, R(9000) do n = n + 1 end "
     .. "return 'key' end})] = {print}}) end)",
-  "do local p, f = kernel.raw.prototypes, load('local a, b = ... return function() return function() return a end, b end') "
-    .. "local g = p.instantiate(f, R(0, 3)) if g then pcall(g) p.dump(g) end p.lines(f) end",
+  "do local raw, f = kernel.raw, load('local a, b = ... return function() return function() return a end, b end') "
+    .. "local g = raw.function_at(f, R(0, 3)) if g then pcall(g) raw.dump(g) raw.number_of(f, g) end end",
   "if R(400) == 1 then error('the end') end",
   "if R(900) == 1 then t = ('x'):rep(1 << 30) end",
   "if R(700) == 1 then local function f() return f() + 1 end f() end",

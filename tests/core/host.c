@@ -89,12 +89,11 @@ void *page_alloc(size_t pages)
     return run ? memset(run, 0, pages * PAGE_SIZE) : NULL;
 }
 
-void *page_alloc_below(size_t pages, uintptr_t limit)
+void *page_alloc_below_raw(size_t pages, uintptr_t limit)
 {
     if (limit < (uintptr_t)1 << 31)
         abort();    /* MAP_32BIT gives the first 2 GiB, no less */
-    void *run = map_pages(pages, MAP_32BIT);
-    return run ? memset(run, 0, pages * PAGE_SIZE) : NULL;
+    return map_pages(pages, MAP_32BIT);
 }
 
 void page_free(void *run, size_t pages)
