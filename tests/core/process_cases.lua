@@ -422,6 +422,31 @@ function cases.an_account_bounds_what_several_hold_together()
   harness.raises("only the supervisor holds accounts", core.pack, account)
 end
 
+-- It is given back in steps (core.reap); whoever finds no memory meanwhile takes the next step himself.
+function cases.what_the_killed_held_is_there_for_who_needs_it()
+  local account <const> = core.account(12 << 20)
+  local left <const> = host.pages()
+  local function fill()
+    local process <const> = assert(core.process{name = "case", memory = 8 << 20, account = account})
+    assert(process:load([[
+      local kernel = ...
+      local strings, blocks = {}, {}
+      for i = 1, 30 do
+        strings[i] = ("x"):rep(100000) .. i
+        blocks[i] = kernel.memory(50000)
+      end
+      kernel.call("full", 0, ("y"):rep(500000))
+    ]], "=case"))
+    local why <const>, message <const> = process:run(1 << 30)
+    assert(why == "call", message)
+    process:kill(0)
+  end
+  for _ = 1, 6 do fill() end
+  assert(account:used() > 4 << 20 and not core.reap(5))
+  while not core.reap(100) do end
+  assert(account:used() == 0 and host.pages() <= left, host.pages() - left)
+end
+
 function cases.an_account_lives_as_long_as_anybody_refers_to_it()
   local process <const> = core.process{name = "case", memory = 1 << 20, account = core.account(3 << 20)}
   process:load("local kernel = ... kernel.call('wait', 0) return ('x'):rep(1e5) ~= nil", "=case")
