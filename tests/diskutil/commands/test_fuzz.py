@@ -27,7 +27,8 @@ def files(folder: Path) -> set[str]:
 
 
 def structure(name: str) -> int:
-    return next(at for at, one in enumerate(bases.base(RICH).structures) if one.name == name)
+    """The newest one of that name: what is older may be in no use any more."""
+    return max(at for at, one in enumerate(bases.base(RICH).structures) if one.name == name)
 
 
 def snapshot_of_the_future() -> bytes:
