@@ -4,6 +4,7 @@
 --       plan nil: nothing gets an id, so what leads to something new cannot be encoded
 --   encoder.begin(t, plan)    the same without encoding anything: encoder.miss then answers for t, which may also be a cell or a chunk
 --   encoder.finish()          lets go of the plan
+--   encoder.has_plan()        is a commit being encoded? Nothing else may be, meanwhile
 --   encoder.held()            the long strings that were met since: text → entry, or nil
 --   encoder.miss              what the codec asks for names
 --
@@ -52,6 +53,10 @@ function encoding.new(session)
   -- A plan has all that a commit writes: it must not stay in memory until the next one.
   function encoder.finish()
     plan, own, held = nil, nil, nil
+  end
+
+  function encoder.has_plan()
+    return plan ~= nil
   end
 
   function encoder.held()

@@ -57,7 +57,7 @@ local function loader(session)
   return function(t)
     local ok, err, id, culprit = loading.load(session.loading, t)
     if ok then
-      detached.sweep(session.map, session.root, session.metatables.metatable_of)
+      committing.let_go(session)
       return true
     end
     return nil, string.format("cannot load %s: %s", place_of(session, culprit, id), err.message)
@@ -237,7 +237,11 @@ function objects.open(options)
     fetch = function(name) return session.root[name] end,
     abort = function() checked(refreshing.abort(session)) end,
     refresh = function() return checked(refreshing.refresh(session)) end,
-    changes = function() return changes.list(session) end,
+    changes = function()
+      local list <const> = changes.list(session)
+      committing.let_go(session) -- looking for changes has taken back what was let go
+      return list
+    end,
     forget = function(t) forget(session, t) end,
     log = function(limit) return log(session, limit) end,
     info = function() return checked(session.store.info()) end,
