@@ -13,9 +13,17 @@
 local long_strings <const> = require "fs.long_strings"
 local stubs <const> = require "fs.stubs"
 
+local rawget <const> = rawget
+local string_find <const> = string.find
 local type <const> = type
 
 local encoding = {}
+
+-- A weak table is not saved: what only it refers to would vanish at some moment, here as well as after it was loaded.
+local function is_weak(metatable)
+  local mode <const> = rawget(metatable, "__mode")
+  return type(mode) == "string" and string_find(mode, "[kv]") ~= nil
+end
 
 -- session: { map, codec, metatables, loading }
 function encoding.new(session)
@@ -61,6 +69,9 @@ function encoding.new(session)
       return nil, nil, false, "metatable"
     elseif metatable ~= nil then
       stubs.note_metatable(metatable)
+      if is_weak(metatable) then
+        return nil, nil, metatable, "weak"
+      end
     end
     plan, own, held = for_plan, map.held[t], nil
     return codec.encode(t, names, metatable, miss)

@@ -74,14 +74,15 @@ local function append(list, more)
   table.move(more, 1, #more, #list + 1, list)
 end
 
---- joining.together(members) → {entries, message, growth, held, referred}: all of them as one.
+--- joining.together(members) → {entries, message, change, referred}: all of them as one.
 function joining.together(members)
-  local joined <const> = {entries = {}, message = message_of(members), growth = 0, held = 0, referred = {deleted = {}}}
+  local joined <const> = {entries = {}, message = message_of(members), referred = {deleted = {}},
+    change = {growth = 0, payload = 0, held = 0}}
   for _, member in ipairs(members) do
     append(joined.entries, member.request.entries)
     append(joined.referred, member.referred)
     append(joined.referred.deleted, member.referred.deleted)
-    joined.growth, joined.held = joined.growth + member.growth, joined.held + member.held
+    for what, bytes in pairs(member.change) do joined.change[what] = joined.change[what] + bytes end
   end
   return joined
 end

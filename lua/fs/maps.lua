@@ -78,6 +78,11 @@ function maps.new(session)
   return attach({}, new_state(session))
 end
 
+-- Makes the empty table t, which has no metatable, a new map.
+function maps.turn(session, t)
+  return attach(t, new_state(session))
+end
+
 -- Makes a handle an empty table without a metatable.
 function maps.detach(t)
   map_handles.attach(t, nil)

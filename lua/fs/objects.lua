@@ -12,8 +12,10 @@
 -- codec = { encode, decode, … } as fs.codec has them, and perhaps fingerprinter() -> see fs.committing;
 -- crc32c = function(string) → its CRC-32C (plain Lua where there is none).
 --
--- A session has functions without self: map() (a new ordered map, fs.maps), root (a table), commit(message), save(name, value), fetch(name), abort(),
--- refresh(), changes(), forget(t), log(limit), info(), path(t), register(name, value).
+-- A session has root (a table) and functions without self: commit(message), save(name, value), fetch(name), abort(), refresh(),
+-- changes(), forget(t), map() (a new ordered map, fs.maps), log(limit), info(), path(t), register(name, value);
+-- at(transaction or snapshot) → the root of then (fs.times); undo(transaction) → a transaction (fs.undoing); snapshot(name),
+-- snapshots(), delete_snapshot(name), keep(count or nil), gc() as the store's.
 -- Promises: one table is one object, always the same one; nothing is written unless all of it can be; every failure
 -- raises a message that names the object by path; the session stays usable after it.
 -- Relies on: the modules below; it only puts them together.
@@ -34,6 +36,8 @@ local raw_tables <const> = require "fs.raw_tables"
 local reading <const> = require "fs.reading"
 local refreshing <const> = require "fs.refreshing"
 local stubs <const> = require "fs.stubs"
+local times <const> = require "fs.times"
+local undoing <const> = require "fs.undoing"
 local wrappers <const> = require "fs.wrappers"
 
 local objects = {}
@@ -76,7 +80,8 @@ end
 
 local function new_session(options)
   local session = {
-    reading = reading.new(options.store, options.state), codec = options.codec or codec, spare = {}, crc32c = options.crc32c or require "fs.crc32c",
+    reading = reading.new(options.store, options.state), codec = options.codec or codec, spare = {},
+    crc32c = options.crc32c or require "fs.crc32c",
   }
   session.store = session.reading.store
   local debugging = options.debug or debug
@@ -162,6 +167,47 @@ local function log(session, limit)
   return list
 end
 
+-- Opens a session that reads one state of the past, with the names that the session has now. → session | nil, message
+local function open_past(session, options, state)
+  local past_options = { state = state }
+  for name, value in next, options do
+    past_options[name] = value
+  end
+  local past = new_session(past_options)
+  permanents.each(session.map.permanents, function(name, value) permanents.register(past.map.permanents, name, value) end)
+  local ok, err = reading.open(past.reading)
+  if not ok then
+    return nil, err.message
+  end
+  return past
+end
+
+-- The root of another time.
+local function at(session, what)
+  local past, message = times.open(session.times, what)
+  return past and past.root or error("at: " .. message, 3)
+end
+
+local function undo(session, options, what)
+  local number, message = times.number(what)
+  if not number then
+    error("undo: " .. message, 3)
+  elseif #committing.scan(session) > 0 then
+    error("undo: there are changes that are not committed; commit or abort them first", 3)
+  end
+  checked(refreshing.refresh(session))
+  checked(undoing.undo(session, number, function(state)
+    local past, problem = open_past(session, options, state)
+    return past or error({ code = "not_kept", message = problem }, 0)
+  end))
+  local ok, transaction = pcall(commit, session, "undo t" .. number)
+  if not ok then
+    refreshing.abort(session) -- what it says is worth less than why the commit failed
+    error(transaction, 0)
+  end
+  return transaction
+end
+
 -- A session over a store.
 function objects.open(options)
   local session = new_session(options)
@@ -172,7 +218,15 @@ function objects.open(options)
   for name, value in next, options.permanents or {} do
     permanents.register(session.map.permanents, name, value)
   end
+  session.times = times.new(function(state) return open_past(session, options, state) end)
   return {
+    at = function(what) return at(session, what) end,
+    undo = function(what) return undo(session, options, what) end,
+    snapshot = function(name) return checked(session.store.snapshot(name)) end,
+    snapshots = function() return checked(session.store.snapshots()) end,
+    delete_snapshot = function(name) return checked(session.store.delete_snapshot(name)) end,
+    keep = function(count) return checked(session.store.keep(count)) end,
+    gc = function() return checked(session.store.gc("run")) end,
     root = session.root,
     commit = function(message) return commit(session, message) end,
     save = function(name, value)
@@ -192,7 +246,7 @@ function objects.open(options)
     log = function(limit) return log(session, limit) end,
     info = function() return checked(session.store.info()) end,
     path = function(t) return graph.path(new_search(session), t) end,
-    register = function(name, value) permanents.register(session.map.permanents, name, value) end,
+    register = function(name, value) return permanents.register(session.map.permanents, name, value) end,
   }
 end
 

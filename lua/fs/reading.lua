@@ -51,6 +51,14 @@ local function open(self)
   return true
 end
 
+-- Makes sure that the state is there. -> true | nil, err
+function reading.open(self)
+  if self.view then
+    return true
+  end
+  return open(self)
+end
+
 local function read(self, ids)
   if self.stopped then
     return nil, self.stopped

@@ -177,10 +177,10 @@ local function obstacle(self, item, pointer)
   return item.expected ~= nil and self.versions:changed(item.id, item.expected) and "changed" or nil
 end
 
---- Compares what the commit expects with what is there. Returns by how many bytes it makes the present grow, how many bytes that it
---- replaces a snapshot holds | nil, err.
+--- Compares what the commit expects with what is there. Returns {growth = by how many bytes it makes the present grow, payload = the
+--- same without what entries are rounded up by, held = how many bytes that it replaces a snapshot holds} | nil, err.
 local function check_versions(self, entries)
-  local conflicts <const>, growth, held = {}, 0, 0
+  local conflicts <const>, growth, payload, held = {}, 0, 0, 0
   for _, item in ipairs(entries) do
     local pointer <const>, err = self.mounted.objects:find(item.id)
     if pointer == nil then return nil, err end
@@ -190,10 +190,11 @@ local function check_versions(self, entries)
       return errors.new("absent", ("there is no object %d to delete"):format(item.id), {id = item.id})
     end
     if why then conflicts[#conflicts + 1] = item.id end
-    if item.kind ~= KIND_DELETE then growth = growth + entry.size(#item.payload) end
+    if item.kind ~= KIND_DELETE then growth, payload = growth + entry.size(#item.payload), payload + #item.payload end
     if pointer then
-      local size <const> = entry.size((select(3, entry.parse_pointer(pointer))))
-      growth = growth - size
+      local _, _, bytes <const> = entry.parse_pointer(pointer)
+      local size <const> = entry.size(bytes)
+      growth, payload = growth - size, payload - bytes
       if snapshots.holds(self.mounted, pointer) then held = held + size end
     end
   end
@@ -201,7 +202,7 @@ local function check_versions(self, entries)
     return errors.new("conflict", ("%d objects changed since they were read, the first is %d"):format(
       #conflicts, conflicts[1]), {ids = conflicts})
   end
-  return growth, held
+  return {growth = growth, payload = payload, held = held}
 end
 
 --- Whether all that a commit refers to is there. Returns true | nil, err ("missing_reference").
@@ -219,8 +220,8 @@ local function check_references(self, referred)
 end
 
 --- Makes sure of the room, by collecting garbage if nothing else helps. Returns true | nil, err.
-local function admit(self, entries, message, growth, held)
-  local admitted, err = space.admit(self.mounted, entries, message, growth, held)
+local function admit(self, entries, message, change)
+  local admitted, err = space.admit(self.mounted, entries, message, change)
   if admitted or err.code ~= "no_space" or self.options.collect == false or not self.collector:may_help(self.mounted) then
     return admitted, err
   end
@@ -228,11 +229,11 @@ local function admit(self, entries, message, growth, held)
   -- What the collection could not read is the business of who asks for it; here it only means that there is no room.
   if not collected and self.mounted.log.broken then return nil, problem end
   if not collected then return nil, err end
-  return space.admit(self.mounted, entries, message, growth, held)
+  return space.admit(self.mounted, entries, message, change)
 end
 
---- Whether a request could be committed now. Returns {request, growth, held, referred = the ids that it refers to} | nil, err. Writes
---- nothing of it.
+--- Whether a request could be committed now. Returns {request, change = what space.admit wants to know, referred = the ids that it
+--- refers to} | nil, err. Writes nothing of it.
 local function examine(self, request)
   local valid <const>, unready = ready(self)
   if not valid then return nil, unready end
@@ -241,25 +242,24 @@ local function examine(self, request)
   if not referred then return nil, err end
   local able <const>, problem = writable(self)
   if not able then return nil, problem end
-  local growth <const>, held = check_versions(self, request.entries)
-  if not growth then return nil, held end
+  local change <const>, refused = check_versions(self, request.entries)
+  if not change then return nil, refused end
   local sound <const>, why = check_references(self, referred)
   if not sound then return nil, why end
-  return {request = request, growth = growth, held = held, referred = referred}
+  return {request = request, change = change, referred = referred}
 end
 
 --- Writes examined entries (joining.together) as one durable transaction. Returns versions in order, what was written | nil, err.
 local function write(self, joined)
   local entries <const> = joined.entries
   -- Room for everything that follows is made sure of before the first byte is written.
-  local admitted <const>, err = admit(self, entries, joined.message, joined.growth, joined.held)
+  local admitted <const>, err = admit(self, entries, joined.message, joined.change)
   if not admitted then return nil, err end
   -- A collection may have been made for it, and must not have taken what the commit refers to.
   local sound <const>, why = check_references(self, joined.referred)
   if not sound then return nil, why end
   self.in_flight, self.mounted.acknowledged = entries, self.mounted.log.transaction
-  local written <const>, failure = writing.write(self.mounted, entries, layout.COMMIT_USER, joined.message, joined.growth,
-    joined.held)
+  local written <const>, failure = writing.write(self.mounted, entries, layout.COMMIT_USER, joined.message, joined.change)
   if not written then return nil, failure end
   local given <const> = {}
   for position, item in ipairs(entries) do

@@ -13,7 +13,7 @@ end
 local EMPTY <const> = "\x90\x80"
 
 function memory_store.new()
-  local store = { objects = {}, next_id = 2, transactions = {}, reads = 0, bad = {}, clock = 0, states = {}, written = {}, views = {} }
+  local store = { objects = {}, next_id = 2, transactions = {}, reads = 0, bad = {}, clock = 0, states = {}, written_by = {}, views = {}, taken = {} }
 
   function store.allocate(count)
     assert(math.type(count) == "integer" and count > 0)
@@ -30,7 +30,7 @@ function memory_store.new()
   local function between(after, before)
     local list = {}
     for number = after + 1, before do
-      table.move(store.written[number], 1, #store.written[number], #list + 1, list)
+      table.move(store.written_by[number], 1, #store.written_by[number], #list + 1, list)
     end
     return list
   end
@@ -40,6 +40,11 @@ function memory_store.new()
     local number = #store.transactions
     if type(which) == "table" then
       number = which.before - 1
+    elseif type(which) == "string" then
+      number = store.taken[which]
+      if not number then
+        return nil, { code = "absent", message = ("there is no snapshot %q"):format(which) }
+      end
     elseif which then
       number = which
     end
@@ -116,7 +121,7 @@ function memory_store.new()
     local number = #store.transactions + 1
     local before, written = {}, {}
     for id, record in pairs(store.objects) do before[id] = record end
-    store.states[number - 1], store.written[number] = before, written
+    store.states[number - 1], store.written_by[number] = before, written
     local others = request.since and between(request.since, number - 1)
     local bytes, versions = 0, {}
     for i, entry in ipairs(request.entries) do
@@ -161,6 +166,43 @@ function memory_store.new()
     end
     return list
   end
+
+  function store.written(number)
+    local before, list = store.states[number - 1] or {}, {}
+    for i, id in ipairs(store.written_by[number] or {}) do
+      local record = state_after(number)[id]
+      list[i] = { id = id, kind = record and record.kind or KIND_DELETE, existed = before[id] ~= nil }
+    end
+    return list
+  end
+
+  local function describe(name)
+    return { name = name, transaction = store.taken[name], time = 1700000000000000, objects = 1, bytes = 10 }
+  end
+
+  function store.snapshot(name)
+    store.taken[name] = #store.transactions
+    return describe(name)
+  end
+
+  function store.snapshots()
+    local list = {}
+    for name in pairs(store.taken) do list[#list + 1] = describe(name) end
+    return list
+  end
+
+  function store.delete_snapshot(name)
+    store.taken[name] = nil
+    return true
+  end
+
+  function store.keep(count)
+    store.kept_from = math.max(0, #store.transactions - (count or math.huge))
+    return true
+  end
+
+  -- Nothing is ever removed.
+  function store.gc() return { phase = "idle", marked = 0, swept = 0, swept_bytes = 0 } end
 
   function store.info()
     local count = 0

@@ -622,8 +622,8 @@ def test_clear_conflicts_with_any_change(world: World) -> None:
       x:clear()
       a.commit()
       y:set(2, 2)
-      refuses("conflict", b.commit) 
-    """.replace('refuses("conflict", b.commit) ', 'b.commit() a.refresh() assert(text_of(x) == "2=2")'))
+      refuses("conflict", b.commit)
+    """.replace('refuses("conflict", b.commit)', 'b.commit() a.refresh() assert(text_of(x) == "2=2")'))
 
 
 def test_a_walk_meets_one_state_until_its_session_moves_on(world: World, rng: random.Random) -> None:

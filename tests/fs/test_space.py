@@ -5,41 +5,13 @@ The sizes of CI are small; with --full a disk of 1 GiB is filled, half emptied a
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from khoros.diskutil import check
-from tests.support import crash
-from tests.support.store import Disk, Store, StoreError, format_disk
+from khoros.diskutil.torture import filling
+from khoros.diskutil.torture.filling import Work
+from tests.support.store import Store, StoreError
 
-HERE = Path(__file__).parent
 MIB = 1 << 20
-
-
-class Work:
-    """space_workload.lua over a store on a disk of that many segments."""
-
-    def __init__(self, segments: int, segment_sectors: int, smallest: int, largest: int, **options: Any) -> None:
-        total = 64 + segments * segment_sectors + 24
-        self.store = Store(Disk(format_disk(total_sectors=total, segment_sectors=segment_sectors)), **options)
-        module = self.store.lua.execute((HERE / "space_workload.lua").read_bytes(), name="@space_workload.lua")
-        self.work = module[b"new"](self.store.handle, smallest, largest)
-
-    def __getattr__(self, name: str) -> Any:
-        return self.work[name.encode()]
-
-    def verify(self, versions: Any = None, view: int | None = None) -> None:
-        count, wrong = self.work[b"verify"](versions, view)
-        assert wrong is None, wrong
-        assert count == (self.count if versions is None else len(list(versions.keys())))
-
-    def check_image(self) -> None:
-        """The other implementation finds nothing wrong, neither in the present nor in snapshots."""
-        self.store.close()
-        report = check.check(crash.python_store(self.store.disk.image))
-        assert [finding.text for finding in report.findings if finding.error] == []
 
 
 @pytest.mark.timeout(0)
@@ -56,9 +28,17 @@ def test_filled_half_emptied_and_filled_again_ten_times(request: pytest.FixtureR
         work.verify()
         if turn < 10:
             work.drop_half()
-    # As much fits in the end as in the beginning: nothing was lost to garbage. Ids grow, and with them the index a little.
-    assert amounts[-1] > 0.93 * amounts[0]
+    # About as much fits in the end as in the beginning. Ids are never used again, so the index has a page for every 256 of which a
+    # single one is left: that costs its pages, and a larger reserve.
+    assert amounts[-1] > (0.83 if full else 0.93) * amounts[0]
     assert amounts[0] > 0.75 * work.store.info()["log_bytes"]
+    # Nothing was lost to garbage: once all is let go of, all of it fits again.
+    work.drop_all()
+    work.verify()
+    work.fill(None)
+    print(f"after all was let go of: {work.store.info()['live_bytes'] / work.store.info()['log_bytes']:.1%} of the log")
+    assert work.store.info()["live_bytes"] > 0.98 * amounts[0]
+    work.verify()
     work.check_image()
 
 
@@ -92,19 +72,7 @@ def test_a_snapshot_taken_first_stays_equal_while_everything_is_overwritten_ten_
 def test_at_every_size_of_store_something_can_be_let_go_of(segments: int, largest: int):
     """Filled to the last byte, also with a snapshot of it, each small change that frees something works."""
     work = Work(segments, 256, 30, largest)
-    work.fill(None)
-    work.store.call("snapshot", "full")
-    work.drop_half()
-    work.verify()
-    with pytest.raises(StoreError, match="^no_space"):
-        for _ in range(100_000):
-            number = work.store.allocate()
-            work.store.commit({number: b"\xff" * largest})
-    work.store.call("delete_snapshot", "full")
-    before = work.count
-    work.fill(None)
-    assert work.count > before
-    work.verify()
+    filling.fill_and_free(work, largest)
     work.check_image()
 
 
@@ -118,6 +86,19 @@ def test_a_snapshot_can_be_taken_and_dropped_in_a_full_store():
     work.verify()
     work.drop_half()
     work.verify()
+
+
+def test_one_reference_can_be_removed_from_a_full_store_with_a_snapshot():
+    """Though the object that had it takes as much room without it: entries are rounded up."""
+    work = Work(8, 256, 30, 30_000)
+    work.fill(None)
+    work.store.call("snapshot", "full")
+    with pytest.raises(StoreError, match=r"^no_space"):
+        work.store.commit({work.store.allocate(): b"\xff" * 30_000})
+    alike = [work.drop_one() for _ in range(12)]
+    assert alike.count(True) >= 3
+    work.verify()
+    work.check_image()
 
 
 def test_history_and_snapshots_are_told_apart_in_what_they_hold():
