@@ -37,7 +37,7 @@ EDGES: dict[str, set[str]] = {
 # What the installed package may need; each is in requirements.in.
 LIBRARIES = {"click", "construct", "google_crc32c", "msgpack", "numpy", "rich"}
 # What only one part of it uses, when it is run; an extra of the package.
-EXTRAS = {"lupa": "khoros.diskutil.torture"}
+EXTRAS = {"lupa": "khoros.diskutil.torture", "atheris": "khoros.diskutil.fuzzing"}
 
 # Globals that a Lua module may read: the standard library. Everything else is a local or an argument.
 LUA_GLOBALS = """

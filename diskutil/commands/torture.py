@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import options
+from .interruption import interruptible
 
 if TYPE_CHECKING:
     from ..torture.campaign import Campaign, Kept, Outcome
@@ -47,7 +47,7 @@ def command(seed: int, states: int, full: bool, seconds: float | None, chosen: s
     from ..torture.workloads import Subject
 
     subject = Subject(sources.resolve() if sources else runtime.LUA)
-    with _interruptible() as stop:
+    with interruptible() as stop:
         if case is not None:
             return _one_case(case, subject, folder, as_json, stop)
         settings = campaign.Settings(seed, states, full, seconds, _numbers(chosen), folder)
@@ -68,24 +68,6 @@ def _numbers(text: str) -> tuple[int, ...]:
         return tuple(int(word) for word in text.split(",") if word.strip())
     except ValueError as error:
         raise click.BadParameter(f"{text} is no list of rows", param_hint="--rows") from error
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """A function that says whether Ctrl-C was pressed. It is asked between states: an exception could come out inside the
-    store, which would judge itself by it. A second Ctrl-C ends at once."""
-    pressed: list[int] = []
-
-    def press(number: int, frame: Any) -> None:
-        if pressed:
-            raise KeyboardInterrupt
-        pressed.append(number)
-
-    before = signal.signal(signal.SIGINT, press)
-    try:
-        yield lambda: bool(pressed)
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

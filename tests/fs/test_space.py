@@ -9,7 +9,7 @@ import pytest
 
 from khoros.diskutil.torture import filling
 from khoros.diskutil.torture.filling import Work
-from tests.support.store import Store
+from tests.support.store import Store, StoreError
 
 MIB = 1 << 20
 
@@ -93,7 +93,7 @@ def test_one_reference_can_be_removed_from_a_full_store_with_a_snapshot():
     work = Work(8, 256, 30, 30_000)
     work.fill(None)
     work.store.call("snapshot", "full")
-    with pytest.raises(StoreError, match="^no_space"):
+    with pytest.raises(StoreError, match=r"^no_space"):
         work.store.commit({work.store.allocate(): b"\xff" * 30_000})
     alike = [work.drop_one() for _ in range(12)]
     assert alike.count(True) >= 3
