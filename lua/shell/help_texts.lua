@@ -240,7 +240,7 @@ kill(p)]],
   {
     name = "wait", group = "Processes", usage = "wait(process, seconds)", summary = "wait until a process has ended",
     description = [[
-Returns "finished" and what the program returned, "error" with the message, "killed", or "exit" with a status. After so
+Returns "finished" and what the program returned (nothing, if that cannot be sent, as functions of C), "error" with the message, "killed", or "exit" with a status. After so
 many seconds it gives up with an error; without a number it waits as long as it takes.]],
     example = [[
 wait(spawn "return 6 * 7")]],
