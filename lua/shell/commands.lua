@@ -82,6 +82,7 @@ local function process_commands(system)
       return require("shell.views").crashes((checked(system.crashes(what == "forget"))))
     end
   end
+  found.self = system.self
   for _, name in ipairs { "kill", "wait", "sleep" } do
     local call = system[name]
     if call then found[name] = function(...) return checked(call(...)) end end

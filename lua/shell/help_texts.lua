@@ -251,6 +251,11 @@ wait(spawn "return 6 * 7")]],
     example = [[sleep(0.01)]],
   },
   {
+    name = "self", rare = true, group = "Processes", usage = "self()", summary = "the process that this runs in",
+    description = [[What spawn returned of it to whoever started it: its .id, to be sent to another process, say.]],
+    example = [[self().id]],
+  },
+  {
     name = "crashes", rare = true, group = "Processes", usage = "crashes()",
     summary = "what went wrong: panics and services that ended",
     description = [[
