@@ -75,7 +75,7 @@ def parse(data: bytes, lba: int) -> Record:
     computed = crc32c(bytes(data[:CRC_OFFSET]))
     if computed != record.crc:
         raise ChecksumError(
-            what="the superblock", expected=f"{computed:#010x}", found=f"{record.crc:#010x}"
+            what="the superblock", expected=f"{record.crc:#010x}", found=f"{computed:#010x}"
         )
     if record.format_major != C.FORMAT_MAJOR:
         raise NewerFormat(

@@ -40,6 +40,8 @@ size_t kernel_trim(void *block, size_t old_bytes, size_t new_bytes)
 bool object_owner_can_pay(const struct object_owner *owner, size_t bytes)
 {
     size_t held = owner->bytes + (owner->arena_pages ? *owner->arena_pages * PAGE_SIZE : 0);
+    if (!account_can_pay(owner->account, bytes))
+        return false;
     return held <= owner->bytes_limit && bytes <= owner->bytes_limit - held;
 }
 
@@ -73,6 +75,7 @@ static void link_object(struct object *object, struct object_owner *owner)
 {
     object->owner = owner;
     owner->bytes += object->charged_bytes;
+    account_add(owner->account, object->charged_bytes);
     if (!object->held)
         list_insert(object);
 }
@@ -80,6 +83,7 @@ static void link_object(struct object *object, struct object_owner *owner)
 static void unlink_object(struct object *object)
 {
     object->owner->bytes -= object->charged_bytes;
+    account_subtract(object->owner->account, object->charged_bytes);
     if (!object->held)
         list_remove(object);
 }
@@ -125,6 +129,7 @@ bool object_charge(struct object *object, size_t bytes)
     if (paid) {
         object->charged_bytes += bytes;
         object->owner->bytes += bytes;
+        account_add(object->owner->account, bytes);
     }
     preempt_enable();
     return paid;
@@ -135,6 +140,7 @@ void object_discharge(struct object *object, size_t bytes)
     preempt_disable();
     object->charged_bytes -= bytes;
     object->owner->bytes -= bytes;
+    account_subtract(object->owner->account, bytes);
     preempt_enable();
 }
 
@@ -155,16 +161,6 @@ void object_hand_over(struct object *object, struct object_owner *to)
     preempt_enable();
 }
 
-bool object_move(struct object *object, struct object_owner *to)
-{
-    preempt_disable();
-    bool paid = object->owner == to || object_owner_can_pay(to, object_cost(object));
-    if (paid)
-        object_hand_over(object, to);
-    preempt_enable();
-    return paid;
-}
-
 void object_destroy(struct object *object)
 {
     preempt_disable();
@@ -175,8 +171,9 @@ void object_destroy(struct object *object)
     preempt_enable();
 }
 
-void object_destroy_all(struct object_owner *owner)
+bool object_destroy_some(struct object_owner *owner, size_t *budget)
 {
-    while (owner->first)
+    for (; owner->first && *budget > 0; --*budget)
         object_destroy(owner->first);
+    return !owner->first;
 }

@@ -3,7 +3,8 @@
  *     created ─ run ─► process_main on its own stack: makes the lua_State, opens the libraries,
  *                      loads the chunk, then resumes its main thread until that ends
  *     leaves  ──────►  process_leave: the supervisor's process_run returns
- *     ended            nothing of it runs again; process_end gives back all it held
+ *     ended            nothing of it runs again; process_end gives back all it held, process_kill
+ *                      and process_reap the same in several steps
  *
  * Both directions of the switch begin with pre-emption deferred and end it on the other side, so a
  * tick never finds a process half gone.
@@ -345,10 +346,15 @@ int64_t process_cpu_ns(const struct process *process)
 
 /* --- the supervisor's side ------------------------------------------------------------------- */
 
-struct process *process_create(struct process *process, size_t stack_bytes)
+struct process *process_create(struct process *process, size_t stack_bytes, struct account *account)
 {
     preempt_disable();
-    process->stack = stack_alloc(stack_bytes);
+    account_hold(account);
+    process->arena.account = process->owner.account = account;
+    if (account_can_pay(account, stack_bytes))
+        process->stack = stack_alloc(stack_bytes);
+    if (process->stack)
+        account_add(account, stack_bytes);
     process->stack_bytes = stack_bytes;
     preempt_enable();
     if (!process->stack)
@@ -363,19 +369,59 @@ struct process *process_create(struct process *process, size_t stack_bytes)
     return process;
 }
 
-/* Whatever it was doing. */
-void process_end(struct process *process)
+/* Nothing of it runs again, whatever it was doing. */
+static void stop_for_good(struct process *process)
 {
     process->ended = true;
     process->answers = process->control = process->payload = process->result = NULL;
     process->unfinished = NULL;
     process->main = process->thread = NULL;
     process->running = NULL;
-    object_destroy_all(&process->owner);
-    arena_drop(&process->arena);
-    if (process->stack)
+    if (process->stack) {
         stack_free(process->stack, process->stack_bytes);
+        account_subtract(process->owner.account, process->stack_bytes);
+    }
     process->stack = NULL;
+}
+
+static bool give_back(struct process *process, size_t *budget)
+{
+    return object_destroy_some(&process->owner, budget) && arena_drop(&process->arena, budget);
+}
+
+void process_end(struct process *process)
+{
+    size_t budget = SIZE_MAX;
+    stop_for_good(process);
+    give_back(process, &budget);
+    account_let_go(process->owner.account);
+    process->owner.account = NULL;
+}
+
+/* What killed processes still hold: giving back the pages and objects of a large one takes so long that
+ * the others would have to wait for it. */
+static struct process *remains;
+
+bool process_kill(struct process *process, size_t budget)
+{
+    stop_for_good(process);
+    if (give_back(process, &budget)) {
+        object_destroy(&process->capability.object);
+        return true;
+    }
+    process->next_remains = remains;
+    remains = process;
+    return false;
+}
+
+bool process_reap(size_t budget)
+{
+    while (remains && give_back(remains, &budget)) {
+        struct process *process = remains;
+        remains = process->next_remains;
+        object_destroy(&process->capability.object);
+    }
+    return !remains;
 }
 
 void process_run(struct process *process, unsigned slice)

@@ -110,6 +110,25 @@ function workload.new(store, smallest, largest)
     end
   end
 
+  --- Lets go of everything.
+  function self.drop_all()
+    self.directories, self.versions, self.count = {}, {}, 0
+    local entries <const> = {}
+    write_root(entries)
+    if not commit(entries) then error("not everything could be let go of") end
+  end
+
+  --- Lets go of the last object of the first directory. Returns whether that takes as much room as before without it.
+  function self.drop_one()
+    local directory <const>, entries <const> = self.directories[1], {}
+    local before <const> = #links(directory.members)
+    local id <const> = table.remove(directory.members)
+    write_links(entries, directory)
+    if not commit(entries) then error("a reference could not be removed") end
+    self.versions[id], self.count = nil, self.count - 1
+    return (#links(directory.members) + 7) & ~7 == (before + 7) & ~7
+  end
+
   --- Writes every object anew. Returns how many transactions were refused.
   function self.overwrite()
     local before <const> = self.refused

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 
 from khoros.formats import SUPERBLOCK, constants, derive
 

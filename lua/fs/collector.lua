@@ -185,10 +185,10 @@ end
 
 --- Deletes objects with one system transaction. Returns true | nil, err.
 local function delete(self, volume, entries, bytes)
-  local held <const> = held_of(volume, entries)
-  local admitted <const>, err = space.admit(volume, entries, "", -bytes, held)
+  local change <const> = {growth = -bytes, payload = -bytes, held = held_of(volume, entries)}
+  local admitted <const>, err = space.admit(volume, entries, "", change)
   if not admitted then return nil, err end
-  local written <const>, problem = writing.write(volume, entries, layout.COMMIT_SYSTEM, "", -bytes, held)
+  local written <const>, problem = writing.write(volume, entries, layout.COMMIT_SYSTEM, "", change)
   if not written then return nil, problem end
   for _, item in ipairs(entries) do self.wrote(item.id, written.sequence) end
   self.swept, self.swept_bytes = self.swept + #entries, self.swept_bytes + bytes

@@ -38,21 +38,24 @@ end
 
 -- Prepares an identity map.
 function detached.prepare(map)
-  map.detached = {} -- id -> { payload =, version = }
+  map.detached = {} -- id -> { payload =, version =, list = map.objects or map.others }
   map.returned = {} -- tables that the collector gave back
   map.guards = setmetatable({}, { __mode = "k" })
   map.sweep_at = SWEEP_MIN
-  map.find_detached = function(id) return detached.find(map, id) end
+  map.take_back = function() detached.attach_all(map) end
 end
 
 local function attach(map, id, t)
   local record <const> = map.detached[id]
   map.detached[id] = nil
-  map.objects[id] = t
-  identity.set_loaded(map, id, t, record.payload, record.version)
+  record.list[id] = t
+  if record.list == map.others and map.is_cell(t) then
+    map.remember_cell(t)
+  end
+  identity.set_loaded(map, id, t, record.payload, record.version, map.held[t])
 end
 
--- Every detached table that is still there, in limbo or not, is loaded again.
+-- Every detached table that is still there, in limbo or not, is loaded again. (One in limbo may refer to the others.)
 local function attach_all(map)
   local back = {}
   for t, id in next, map.names do
@@ -64,17 +67,12 @@ local function attach_all(map)
     attach(map, id, t)
   end
 end
-
--- The table of a detached object in limbo. All the others are loaded again with it, for it may refer to them.
-function detached.find(map, id)
-  attach_all(map)
-  return map.objects[id]
-end
+detached.attach_all = attach_all
 
 local function count_limbo(map)
   local count = 0
-  for id in next, map.detached do
-    if not map.objects[id] then
+  for id, record in next, map.detached do
+    if not record.list[id] then
       count = count + 1
     end
   end
@@ -102,7 +100,7 @@ local function take_returned(map)
   for i = 1, #returned do
     local t = returned[i]
     local id = map.names[t]
-    if not seen[t] and map.detached[id] and not map.objects[id] then
+    if not seen[t] and map.detached[id] and not map.detached[id].list[id] then
       seen[t] = true
       batch[#batch + 1] = t
     end
@@ -127,27 +125,37 @@ function detached.take_back(map, is_clean)
   attach_all(map)
 end
 
--- Every table that `root` leads to in memory.
+-- Every table, function and cell that `root` leads to in memory.
 local function reachable(map, root, metatable_of)
   local names <const> = map.names
   local found, stack, top = { [root] = true }, { root }, 1
   local function meet(v)
-    if v ~= nil and not found[v] and type(names[v]) ~= "string" then
+    local kind <const> = type(v)
+    if (kind == "table" or kind == "function") and not found[v] and type(names[v]) ~= "string" then
       found[v] = true
       top = top + 1
       stack[top] = v
     end
   end
+  local each_upvalue <const> = map.each_upvalue
+  local function meet_upvalue(_, _, value, cell)
+    if cell then
+      found[cell] = true
+    end
+    meet(value)
+  end
   while top > 0 do
     local t = stack[top]
     stack[top] = nil
     top = top - 1
-    if map_handles.state(t) then
+    if type(t) == "function" then
+      each_upvalue(t, meet_upvalue)
+    elseif map_handles.state(t) then
       map_handles.each_value(t, meet)
     elseif not stubs.is(t) then
       for key, value in next, t do
-        if type(value) == "table" then meet(value) end
-        if type(key) == "table" then meet(key) end
+        if type(value) ~= "string" then meet(value) end
+        if type(key) ~= "string" then meet(key) end
       end
       meet(metatable_of(t) or nil)
     end
@@ -163,7 +171,9 @@ function detached.sweep(map, root, metatable_of)
   local found <const> = reachable(map, root, metatable_of)
   for id, t in next, map.loaded do
     if not found[t] then
-      map.detached[id] = { payload = map.payloads[id], version = map.versions[id] }
+      map.detached[id] = {
+        payload = map.payloads[id], version = map.versions[id], list = type(t) == "table" and map.objects or map.others,
+      }
       map.guards[t] = setmetatable({ table = t, map = map }, GUARD)
       identity.set_unloaded(map, id)
     end

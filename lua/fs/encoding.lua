@@ -2,7 +2,8 @@
 --
 --   encoder.encode(t, plan) → payload | nil, key, value, role      as the codec's encode
 --       plan nil: nothing gets an id, so what leads to something new cannot be encoded
---   encoder.begin(t, plan)    the same without encoding anything: encoder.miss then answers for t
+--   encoder.begin(t, plan)    the same without encoding anything: encoder.miss then answers for t, which may also be a cell or a chunk
+--   encoder.finish()          lets go of the plan
 --   encoder.held()            the long strings that were met since: text → entry, or nil
 --   encoder.miss              what the codec asks for names
 --
@@ -38,6 +39,11 @@ function encoding.new(session)
 
   function encoder.begin(t, for_plan)
     plan, own, held = for_plan, map.held[t], nil
+  end
+
+  -- A plan has all that a commit writes: it must not stay in memory until the next one.
+  function encoder.finish()
+    plan, own, held = nil, nil, nil
   end
 
   function encoder.held()

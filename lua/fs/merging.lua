@@ -1,7 +1,7 @@
 -- Three-way merge of one object: what was read (base), what it is here (mine), what the store holds now (theirs).
 --
--- Per key: who changed it wins; both changing it to the same is fine; otherwise it is a conflict. The array part (1 … n)
--- is one thing: fields shift in it, so that only one side may have changed it. So is the metatable.
+-- Per key: who changed it wins; both changing it to the same is fine; otherwise it is a conflict. The array part (1 … n, n being
+-- the longest of the three) is one thing: fields shift in it, so that only one side may have changed it. So is the metatable.
 -- Relies on: fs.loading to read bases, fs.sameness.
 
 local graph <const> = require "fs.graph"
@@ -23,10 +23,7 @@ local function array_length(t)
   return n
 end
 
-local function same_array(a, b, n)
-  if array_length(a) ~= n or array_length(b) ~= n then
-    return false
-  end
+local function same_fields(a, b, n)
   for i = 1, n do
     if not same(rawget(a, i), rawget(b, i)) then
       return false
@@ -41,18 +38,19 @@ local function choose(mine_is_base, theirs_is_base, equal)
   return (theirs_is_base or equal) and "mine" or "conflict"
 end
 
+-- The fields from 1 to the longest array part of the three, holes included: what is an array on one side may be a few single
+-- fields on another.
 local function merge_arrays(base, mine, theirs, into, conflict)
-  local n, m, k = array_length(base), array_length(mine), array_length(theirs)
-  local whose = choose(n == m and same_array(base, mine, n), n == k and same_array(base, theirs, n),
-    m == k and same_array(mine, theirs, m))
+  local n <const> = math.max(array_length(base), array_length(mine), array_length(theirs))
+  local whose <const> = choose(same_fields(base, mine, n), same_fields(base, theirs, n), same_fields(mine, theirs, n))
   if whose == "conflict" then
     conflict(nil)
   end
-  local source = whose == "theirs" and theirs or mine
-  for i = 1, array_length(source) do
+  local source <const> = whose == "theirs" and theirs or mine
+  for i = 1, n do
     into[i] = rawget(source, i)
   end
-  return math.max(n, m, k)
+  return n
 end
 
 -- Merges the fields of three tables into the empty table `into`, mine where there is a conflict. conflict(key) is told

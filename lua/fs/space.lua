@@ -58,9 +58,10 @@ local function place_checkpoint(mounted, trial, more_leaves, more_snapshots)
   return true
 end
 
---- What a commit needs: sizes of its entries in order, how many leaves of the object index it touches, by how many bytes it
---- makes the present grow, and how many that it replaces a snapshot holds.
-local function demand_of(entries, message, growth, held)
+local NO_CHANGE <const> = {growth = 0, payload = 0, held = 0}
+
+--- What a commit needs: sizes of its entries in order, how many leaves of the object index it touches, and what it changes.
+local function demand_of(entries, message, change)
   local sizes <const>, leaves <const>, count, bytes, largest = {}, {}, 0, 0, 0
   for position, item in ipairs(entries) do
     local size <const>, leaf <const> = entry.size(#(item.payload or "")), item.id // layout.PAGE_FANOUT
@@ -70,7 +71,7 @@ local function demand_of(entries, message, growth, held)
   end
   local last <const> = log.commit_entry_bytes(message)
   sizes[#sizes + 1] = last
-  return {sizes = sizes, leaves = count, growth = growth, held = held, bytes = bytes + last,
+  return {sizes = sizes, leaves = count, change = change, bytes = bytes + last,
     largest = math.max(largest, last)}
 end
 
@@ -125,12 +126,15 @@ end
 --- Free segments that a commit must leave, and why it is refused for what it would store, if it is.
 local function terms(mounted, demand)
   local reserve <const>, most <const> = limits(mounted, demand.leaves)
-  if demand.growth > 0 or demand.growth == 0 and demand.held > 0 then
+  local change <const> = demand.change
+  -- One reference less may free any amount, though the entry that had it is rounded up to the same size.
+  if change.growth < 0 or change.growth == 0 and change.payload < 0 then return reserve, LEAVE_SHRINKING end
+  if change.growth > 0 or change.held > 0 then
     local _, kept <const> = burden_of(mounted)
-    local stored <const> = mounted.record.object_bytes + mounted.growth + demand.growth + kept + mounted.held + demand.held
+    local stored <const> = mounted.record.object_bytes + mounted.growth + change.growth + kept + mounted.held + change.held
     return reserve, reserve, stored > most and ("%d bytes stored of at most %d"):format(stored, most) or nil
   end
-  return reserve, demand.growth == 0 and LEAVE_SAME or LEAVE_SHRINKING
+  return reserve, LEAVE_SAME
 end
 
 --- Free segments that are left when the demand and a checkpoint behind it have been written | nil when they do not fit,
@@ -231,38 +235,42 @@ local function refuse(mounted, why)
   return errors.new("no_space", text, {free_bytes = free})
 end
 
---- space.admit(volume, entries, message, growth, held) → true | nil, err. When it returns true, the entries fit, and a checkpoint
---- behind them. `growth`: by how many bytes they make the present larger; `held`: bytes that they replace and a snapshot holds.
-function space.admit(mounted, entries, message, growth, held)
+--- Frees segments when `must_leave` or, now and then, the reserve is touched. Returns true | nil, err.
+local function make_room(mounted, demand, reserve, must_leave)
+  if leaves(mounted, demand, reserve) then return true end
+  if not worth_reclaiming(mounted, not leaves(mounted, demand, must_leave)) then return true end
+  return reclaim(mounted, demand, reserve + spare_of(mounted))
+end
+
+--- space.admit(volume, entries, message, change) → true | nil, err. When it returns true, the entries fit, and a checkpoint behind
+--- them. change: {growth = by how many bytes they make the present larger, payload = the same before entries are rounded up,
+--- held = bytes that they replace and a snapshot holds}.
+function space.admit(mounted, entries, message, change)
   local ready <const>, err = retention.prepare(mounted)
   if not ready then return nil, err end
-  local demand <const> = demand_of(entries, message, growth, held)
+  local demand <const> = demand_of(entries, message, change)
   if log_is_long(mounted, demand) then
     local done <const>, problem = settle(mounted)
     if done == nil then return nil, problem end
   end
   local reserve <const>, must_leave <const>, full <const> = terms(mounted, demand)
   if full then return refuse(mounted, full) end
-  if leaves(mounted, demand, reserve) then return true end
-  if worth_reclaiming(mounted, not leaves(mounted, demand, must_leave)) then
-    local done <const>, problem = reclaim(mounted, demand, reserve + spare_of(mounted))
-    if not done then return nil, problem end
-  end
+  local made <const>, trouble = make_room(mounted, demand, reserve, must_leave)
+  if not made then return nil, trouble end
   if leaves(mounted, demand, must_leave) then return true end
   return refuse(mounted)
 end
 
---- space.change(volume, plan) → true | nil, err. Writes a checkpoint that takes or drops a snapshot, or holds another setting.
---- Admission has left room for one; a further snapshot may need a little more.
+--- space.change(volume, plan) → true | nil, err. Writes a checkpoint that takes or drops a snapshot, or holds another setting. It keeps
+--- rule 1 and 2 like a commit: each of a row of such checkpoints leaves room for the next, so that space can be made.
 function space.change(mounted, plan)
   local ready <const>, err = retention.prepare(mounted)
   if not ready then return nil, err end
-  local more <const> = plan.take and 1 or 0
-  if not can_checkpoint(mounted, more) then
-    local done <const>, problem = reclaim(mounted, demand_of({}, "", 0, 0), (limits(mounted, 0)))
-    if not done then return nil, problem end
-  end
-  if not can_checkpoint(mounted, more) then return refuse(mounted) end
+  local demand <const> = demand_of({}, "", NO_CHANGE)
+  local done <const>, problem = make_room(mounted, demand, (limits(mounted, 0)), plan.drop and LEAVE_SHRINKING or LEAVE_SAME)
+  if not done then return nil, problem end
+  if not can_checkpoint(mounted, plan.take and 1 or 0) then return refuse(mounted) end
+  if not plan.drop and not leaves(mounted, demand, LEAVE_SHRINKING) then return refuse(mounted) end
   return checkpoint.write(mounted, STATE_IN_USE, plan)
 end
 

@@ -14,6 +14,7 @@ local history <const> = require "fs.history"
 local information <const> = require "fs.information"
 local joining <const> = require "fs.joining"
 local placement <const> = require "fs.placement"
+local recent <const> = require "fs.recent"
 local references <const> = require "fs.references"
 local requests <const> = require "fs.requests"
 local snapshots <const> = require "fs.snapshots"
@@ -42,6 +43,7 @@ local function mount_again(self)
   if not mounted then return nil, err end
   if mounted.log.transaction > self.mounted.acknowledged then
     for _, item in ipairs(self.in_flight) do self.versions:wrote(item.id, mounted.log.sequence) end
+    self.recent = recent.new(mounted.log.sequence)
   end
   mounted.next_id = math.max(mounted.next_id, self.mounted.next_id)
   mounted.acknowledged, mounted.views = mounted.log.transaction, views.carry(self.mounted.views)
@@ -175,10 +177,10 @@ local function obstacle(self, item, pointer)
   return item.expected ~= nil and self.versions:changed(item.id, item.expected) and "changed" or nil
 end
 
---- Compares what the commit expects with what is there. Returns by how many bytes it makes the present grow, how many bytes that it
---- replaces a snapshot holds | nil, err.
+--- Compares what the commit expects with what is there. Returns {growth = by how many bytes it makes the present grow, payload = the
+--- same without what entries are rounded up by, held = how many bytes that it replaces a snapshot holds} | nil, err.
 local function check_versions(self, entries)
-  local conflicts <const>, growth, held = {}, 0, 0
+  local conflicts <const>, growth, payload, held = {}, 0, 0, 0
   for _, item in ipairs(entries) do
     local pointer <const>, err = self.mounted.objects:find(item.id)
     if pointer == nil then return nil, err end
@@ -188,10 +190,11 @@ local function check_versions(self, entries)
       return errors.new("absent", ("there is no object %d to delete"):format(item.id), {id = item.id})
     end
     if why then conflicts[#conflicts + 1] = item.id end
-    if item.kind ~= KIND_DELETE then growth = growth + entry.size(#item.payload) end
+    if item.kind ~= KIND_DELETE then growth, payload = growth + entry.size(#item.payload), payload + #item.payload end
     if pointer then
-      local size <const> = entry.size((select(3, entry.parse_pointer(pointer))))
-      growth = growth - size
+      local _, _, bytes <const> = entry.parse_pointer(pointer)
+      local size <const> = entry.size(bytes)
+      growth, payload = growth - size, payload - bytes
       if snapshots.holds(self.mounted, pointer) then held = held + size end
     end
   end
@@ -199,7 +202,7 @@ local function check_versions(self, entries)
     return errors.new("conflict", ("%d objects changed since they were read, the first is %d"):format(
       #conflicts, conflicts[1]), {ids = conflicts})
   end
-  return growth, held
+  return {growth = growth, payload = payload, held = held}
 end
 
 --- Whether all that a commit refers to is there. Returns true | nil, err ("missing_reference").
@@ -217,8 +220,8 @@ local function check_references(self, referred)
 end
 
 --- Makes sure of the room, by collecting garbage if nothing else helps. Returns true | nil, err.
-local function admit(self, entries, message, growth, held)
-  local admitted, err = space.admit(self.mounted, entries, message, growth, held)
+local function admit(self, entries, message, change)
+  local admitted, err = space.admit(self.mounted, entries, message, change)
   if admitted or err.code ~= "no_space" or self.options.collect == false or not self.collector:may_help(self.mounted) then
     return admitted, err
   end
@@ -226,11 +229,11 @@ local function admit(self, entries, message, growth, held)
   -- What the collection could not read is the business of who asks for it; here it only means that there is no room.
   if not collected and self.mounted.log.broken then return nil, problem end
   if not collected then return nil, err end
-  return space.admit(self.mounted, entries, message, growth, held)
+  return space.admit(self.mounted, entries, message, change)
 end
 
---- Whether a request could be committed now. Returns {request, growth, held, referred = the ids that it refers to} | nil, err. Writes
---- nothing of it.
+--- Whether a request could be committed now. Returns {request, change = what space.admit wants to know, referred = the ids that it
+--- refers to} | nil, err. Writes nothing of it.
 local function examine(self, request)
   local valid <const>, unready = ready(self)
   if not valid then return nil, unready end
@@ -239,29 +242,29 @@ local function examine(self, request)
   if not referred then return nil, err end
   local able <const>, problem = writable(self)
   if not able then return nil, problem end
-  local growth <const>, held = check_versions(self, request.entries)
-  if not growth then return nil, held end
+  local change <const>, refused = check_versions(self, request.entries)
+  if not change then return nil, refused end
   local sound <const>, why = check_references(self, referred)
   if not sound then return nil, why end
-  return {request = request, growth = growth, held = held, referred = referred}
+  return {request = request, change = change, referred = referred}
 end
 
 --- Writes examined entries (joining.together) as one durable transaction. Returns versions in order, what was written | nil, err.
 local function write(self, joined)
   local entries <const> = joined.entries
   -- Room for everything that follows is made sure of before the first byte is written.
-  local admitted <const>, err = admit(self, entries, joined.message, joined.growth, joined.held)
+  local admitted <const>, err = admit(self, entries, joined.message, joined.change)
   if not admitted then return nil, err end
   -- A collection may have been made for it, and must not have taken what the commit refers to.
   local sound <const>, why = check_references(self, joined.referred)
   if not sound then return nil, why end
   self.in_flight, self.mounted.acknowledged = entries, self.mounted.log.transaction
-  local written <const>, failure = writing.write(self.mounted, entries, layout.COMMIT_USER, joined.message, joined.growth,
-    joined.held)
+  local written <const>, failure = writing.write(self.mounted, entries, layout.COMMIT_USER, joined.message, joined.change)
   if not written then return nil, failure end
   local given <const> = {}
   for position, item in ipairs(entries) do
     self.versions:wrote(item.id, written.sequence)
+    self.recent:wrote(item.id, written.sequence)
     given[position] = item.kind == KIND_DELETE and 0 or written.sequence
   end
   self.mounted.payload_bytes = self.mounted.payload_bytes + written.bytes
@@ -272,7 +275,9 @@ end
 --- Writes some examined requests that have no object in common. Returns a list of {result} or {nil, err}, in order.
 local function write_together(self, group)
   local given <const>, written = write(self, joining.together(group))
-  if given then return joining.results(group, given, written) end
+  if given then
+    return joining.results(group, given, written, function(after) return self.recent:between(after, written.sequence) end)
+  end
   -- What does not fit together may fit one by one; each is refused or written for itself.
   if #group > 1 and (written.code == "no_space" or written.code == "missing_reference") then
     return joining.each(group, function(one) return write_together(self, {one})[1] end)
@@ -395,6 +400,16 @@ local GC_COMMANDS <const> = {
   run = function(self) return self.collector:run(self.mounted) end,
 }
 
+--- A view, what was written since the state that its client had before, in place of a view that the client has no more use for.
+local function open_view(self, which, since, old)
+  if since ~= nil and math.type(since) ~= "integer" then return errors.new("invalid", "not a sequence: " .. tostring(since)) end
+  if old ~= nil then views.close(self.mounted, old) end
+  local opened <const>, err = views.open(self.mounted, which)
+  if not opened then return nil, err end
+  if since then opened.changed = self.recent:between(since) or false end
+  return opened
+end
+
 --- One command to the collector. Returns its status | nil, err.
 local function collect(self, command, budget)
   if budget ~= nil and (math.type(budget) ~= "integer" or budget < 1) then
@@ -471,8 +486,10 @@ end
 ---   read(ids [, view]) → list of {id, kind, payload, version} in the order of ids (at most READ_IDS_MAX) | nil, err (err.id, err.lba;
 ---     "view_too_old"). With a view, the objects as they were then; `version` is one that a commit may expect: it conflicts
 ---     if the object changed after the view's transaction.
----   commit{entries = {{id, kind, payload, expected}, …}, message} →
----     {transaction, objects, bytes, time, versions in order} | nil, err ("conflict" with err.ids, "no_space", …).
+---   commit{entries = {{id, kind, payload, expected}, …}, message, since} →
+---     {transaction, sequence, objects, bytes, time, versions in order} | nil, err ("conflict" with err.ids, "no_space", …).
+---     since: the sequence at which the client stands; then the result has `others`: the ids that others wrote behind it, up
+---     to this transaction, false when that is not known any more.
 ---     `expected`: the version that was read, 0 for an object that must not exist yet, nil for whatever is there.
 ---     KIND_DELETE without a payload removes an object; one that is not there is a conflict if `expected` is given, else "absent".
 ---     A payload that is not canonical for its kind is "invalid" (err.id, err.offset,
@@ -485,10 +502,11 @@ end
 ---   transaction() → number of the last transaction, 0 for none
 ---   checkpoint() → true | nil, err · close() → true | nil, err: a clean unmount
 ---
----   view([which]) → {view = id, transaction, sequence} | nil, err ("not_kept", "absent", "limit"). which: a transaction's number, a snapshot's
+---   view([which [, since [, old]]]) → {view = id, transaction, sequence} | nil, err ("not_kept", "absent", "limit"). which: a transaction's number, a snapshot's
 ---     name, {before = number} for the state that transaction found, nil for the present. A view of the present costs nothing.
 ---     It protects what it needs while space allows; then reading fails with "view_too_old". At most VIEWS_MAX at a time: the one
----     that was not read for longest gives way.
+---     that was not read for longest gives way. since: a sequence; then the result has `changed`: the ids that were written behind it,
+---     false when that is not known any more. old: a view that is closed first.
 ---   close_view(view) → true
 ---   written(transaction) → list of {id, kind, existed} in the order written: kind KIND_DELETE for what it removed, existed: whether the
 ---     object was there before (view{before = transaction} reads it) | nil, err ("not_kept")
@@ -505,10 +523,13 @@ function store.open(options)
   local self <const> = {
     mounted = mounted, options = options, closed = false, in_flight = {},
     versions = versions.new(math.max(1, mounted.log.sequence), options.versions_capacity),
-    scan = references.of(options.primitives), collected_at = 0,
+    recent = recent.new(mounted.log.sequence), scan = references.of(options.primitives), collected_at = 0,
   }
   self.collector = collector.new {
-    scan = self.scan, wrote = function(id, sequence) self.versions:wrote(id, sequence) end,
+    scan = self.scan, wrote = function(id, sequence)
+      self.versions:wrote(id, sequence)
+      self.recent:wrote(id, sequence)
+    end,
   }
   return {
     allocate = function(count) return allocate(self, count) end,
@@ -517,7 +538,9 @@ function store.open(options)
     commit = function(request) return commit(self, request) end,
     commit_all = function(list) return commit_all(self, list) end,
     log = function(limit) return when_ready(self, history.list, limit) end,
-    view = function(which) return when_ready(self, views.open, which) end,
+    view = function(which, since, old)
+      return when_ready(self, function() return open_view(self, which, since, old) end)
+    end,
     close_view = function(view) return when_ready(self, views.close, view) end,
     written = function(transaction) return when_ready(self, history.written, transaction) end,
     snapshot = function(name) return take_snapshot(self, name) end,

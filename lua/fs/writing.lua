@@ -47,9 +47,9 @@ local function adopt(volume, entries, pointers, before)
   end
 end
 
---- writing.write(volume, entries, commit_kind, message, growth, held) → {transaction, sequence, time, bytes} | nil, err. entries = list of
---- {id, kind, payload}; growth, held: as space.admit was told.
-function writing.write(volume, entries, commit_kind, message, growth, held)
+--- writing.write(volume, entries, commit_kind, message, change) → {transaction, sequence, time, bytes} | nil, err. entries = list of
+--- {id, kind, payload}; change: as space.admit was told.
+function writing.write(volume, entries, commit_kind, message, change)
   local log <const>, user <const> = volume.log, commit_kind == layout.COMMIT_USER
   local segment <const>, segment_sequence <const> = log.segment, log.segment_sequence
   local record <const> = {
@@ -63,7 +63,7 @@ function writing.write(volume, entries, commit_kind, message, growth, held)
   local opened <const> = transaction.where.opened
   volume.segments:follow(segment, opened, segment_sequence + 1, record.transaction)
   volume.segments_since, volume.entries_since = volume.segments_since + #opened, volume.entries_since + #entries
-  volume.growth, volume.held = volume.growth + growth, volume.held + held
+  volume.growth, volume.held = volume.growth + change.growth, volume.held + change.held
   adopt(volume, entries, pointers, before)
   volume:committed(record)
   log:done()

@@ -358,6 +358,57 @@ function cases.memory_bombs_end_in_the_culprit()
   end
 end
 
+function cases.an_account_bounds_what_several_hold_together()
+  local STACK <const> = 512 << 10
+  local account <const> = core.account(12 << 20)
+  local function start(text)
+    local process <const> = core.process{name = "case", memory = 8 << 20, account = account, stack = STACK}
+    if process and process:load(text, "=case") then return process end
+    if process then process:kill() end
+  end
+  local BOMB <const> = [[
+    local kernel = ...
+    local held, blocks = {}, {}
+    while pcall(function()
+      held[#held + 1] = ("x"):rep(60000) .. #held
+      blocks[#blocks + 1] = kernel.memory(20000)
+    end) do end
+    return kernel.call("done", 1, (#held + #blocks) * 40000)
+  ]]
+  local function fill()
+    local together, processes = 0, {}
+    while true do
+      local process <const> = start(BOMB)
+      if not process then break end
+      processes[#processes + 1] = process
+      local why <const>, _, bytes <const> = process:run(1 << 30)
+      assert(why == "call", why)
+      together = together + bytes
+      local used <const>, limit <const> = account:used()
+      assert(used <= limit + 8192 and limit == 12 << 20, used)
+    end
+    assert(together > 8 << 20 and together < 12 << 20, together)
+    assert(#processes >= 2 and #processes < 12, #processes)
+    for _, process in ipairs(processes) do process:kill() end
+    assert(account:used() == 0, account:used())
+  end
+  for _ = 1, 3 do fill() end
+  harness.raises("only the supervisor holds accounts", core.pack, account)
+end
+
+function cases.an_account_lives_as_long_as_anybody_refers_to_it()
+  local process <const> = core.process{name = "case", memory = 1 << 20, account = core.account(3 << 20)}
+  process:load("local kernel = ... kernel.call('wait', 0) return ('x'):rep(1e5) ~= nil", "=case")
+  for _ = 1, 3 do collectgarbage() end
+  assert(process:run(1 << 30) == "call")
+  process:answer()
+  local why <const>, done <const> = finish(process)
+  assert(why == "finished" and done == true)
+  process:kill()
+  assert(core.process{name = "none", memory = 1 << 20, account = core.account(1000)} == nil)
+  harness.raises("account expected", core.process, {name = "none", account = core.memory(5)})
+end
+
 function cases.a_message_is_charged_to_its_receiver()
   harness.memory = 2 << 20
   local process <const> = harness.process(core, [[

@@ -371,6 +371,30 @@ def test_only_the_nodes_that_are_needed_are_read(memory: World) -> None:
     """)
 
 
+def test_cutting_leaves_no_crumbs(memory: World, rng: random.Random) -> None:
+    """Whatever the sizes, no node is much smaller than half of one (roundings added up to a node of one pair)."""
+    memory.run("""
+      local cutting, largest = require "fs.map_cutting", 4096
+      math.randomseed(...)
+      for round = 1, 300 do
+        local size, varied = math.random(2, 300), math.random(0, 1) * 40
+        local row, total = { keys = {}, parts = {} }, 0
+        for i = 1, (2 + round % 6) * largest // size + round % 3 do
+          row.keys[i], row.parts[i] = i, ("x"):rep(size + math.random(0, varied))
+          total = total + #row.parts[i]
+        end
+        local text, parts = "", 0
+        for _, part in ipairs(cutting.cut(row, 1)) do
+          local bytes = cutting.size(part, 1)
+          assert(bytes <= largest and (bytes >= largest / 2 - size - varied or total < largest), bytes .. " of " .. total)
+          parts = parts + #part.parts
+          text = text .. table.concat(part.parts)
+        end
+        assert(parts == #row.parts and #text == total)
+      end
+    """, rng.randrange(2**31))
+
+
 def test_nodes_are_joined_when_pairs_go(memory: World, rng: random.Random) -> None:
     """Down to nothing, in any order: never an empty node, few small ones, every level in its time."""
     memory.run("math.randomseed(...)", rng.randrange(2**31))
@@ -488,7 +512,7 @@ def test_a_map_of_many_pairs_in_little_memory() -> None:
     client = lua_support.runtime()
     proxy = Proxy(server.lua.globals()[b"store"], client)
     proxy.store_lua = server.lua
-    names = [b"allocate", b"read", b"commit", b"log", b"info", b"missing"]
+    names = [b"allocate", b"read", b"commit", b"view", b"close_view", b"log", b"info", b"missing"]
     handle = client.table_from({name: (lambda *a, name=name: proxy.call(name, *a)) for name in names})
     client.execute(_GLUE, (HERE / "memory_store.lua").read_bytes(), handle)
     peak = client.execute(b"""
