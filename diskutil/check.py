@@ -432,6 +432,8 @@ class Check:
                             f"{' and others' if len(missing) > 1 else ''}")
             if extra:
                 self._error(f"the transaction table has t{extra[0]}, which never was")
+        if oldest > record.transaction:
+            self._error(f"the oldest transaction is t{oldest}, and the newest t{record.transaction}")
 
     def _check_snapshots(self) -> None:
         for snapshot in self._store.snapshots:

@@ -91,9 +91,10 @@ class Live:
         """Put the columns in order: by id, and by place."""
         ids, slots = map(numpy.concatenate, zip(*self._pages, strict=True))
         self._pages = []
-        order = numpy.argsort(ids, kind="stable")
-        self.ids, self._slots = ids[order], slots[order]
-        del ids, slots, order
+        if (ids[1:] < ids[:-1]).any():
+            order = numpy.argsort(ids, kind="stable")
+            ids, slots = ids[order], slots[order]
+        self.ids, self._slots = ids, slots
         places = self._slots["tag"] & numpy.uint64(C.ID_MASK)
         self._by_place = numpy.argsort(places, kind="stable")
         self._places = places[self._by_place]
@@ -164,9 +165,11 @@ class Live:
         """The rows of some ids, -1 for none, and whether there is one."""
         if not len(self.ids):
             return numpy.full(len(ids), -1), numpy.zeros(len(ids), bool)
-        at = numpy.minimum(numpy.searchsorted(self.ids, ids), len(self.ids) - 1)
+        at = numpy.searchsorted(self.ids, ids)
+        numpy.minimum(at, len(self.ids) - 1, out=at)
         exists = self.ids[at] == ids
-        return numpy.where(exists, at, -1), exists
+        at[~exists] = -1
+        return at, exists
 
     def _follow(self, rows: memoryview, start: memoryview, root: int) -> bytearray:
         """A byte an object: 1 for what the root leads to."""

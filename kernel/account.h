@@ -36,6 +36,10 @@ static inline void account_subtract(struct account *account, size_t bytes)
 /* With no holder yet; NULL without memory. */
 struct account *account_new(size_t bytes_limit);
 
+/* The next step in giving back what killed processes held (process.c), which counts until then. Whoever
+ * finds no memory takes it and tries again; → was there anything? */
+bool memory_reclaim(void);
+
 /* The last holder that lets go of it destroys it. */
 void account_hold(struct account *account);
 void account_let_go(struct account *account);

@@ -106,7 +106,8 @@ void object_let_go(struct object *object)
     preempt_enable();
 }
 
-void *object_new(struct object_owner *owner, size_t struct_bytes, void (*release)(struct object *))
+static struct object *make(struct object_owner *owner, size_t struct_bytes,
+                           void (*release)(struct object *))
 {
     struct object *object = NULL;
     preempt_disable();
@@ -122,7 +123,16 @@ void *object_new(struct object_owner *owner, size_t struct_bytes, void (*release
     return object;
 }
 
-bool object_charge(struct object *object, size_t bytes)
+void *object_new(struct object_owner *owner, size_t struct_bytes, void (*release)(struct object *))
+{
+    struct object *object;
+    do
+        object = make(owner, struct_bytes, release);
+    while (!object && memory_reclaim());
+    return object;
+}
+
+static bool charge(struct object *object, size_t bytes)
 {
     preempt_disable();
     bool paid = can_take(object->owner, bytes);
@@ -132,6 +142,15 @@ bool object_charge(struct object *object, size_t bytes)
         account_add(object->owner->account, bytes);
     }
     preempt_enable();
+    return paid;
+}
+
+bool object_charge(struct object *object, size_t bytes)
+{
+    bool paid;
+    do
+        paid = charge(object, bytes);
+    while (!paid && memory_reclaim());
     return paid;
 }
 

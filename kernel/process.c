@@ -26,6 +26,7 @@
 
 #define RESULTS_MOST 200
 #define RESULT_BYTES_MOST (32 * 1024)
+#define RECLAIMED_AT_ONCE 200           /* pages and objects: a fraction of a millisecond */
 #define TEXT_BYTES_MOST (8 * 1024)      /* an error message, a traceback, a control value */
 
 struct process *process_of(lua_State *L)
@@ -60,7 +61,11 @@ static void *process_alloc(void *process, void *block, size_t old_bytes, size_t 
         arena_free(arena, block, old_bytes);
         return NULL;
     }
-    return arena_resize(arena, block, old_bytes, new_bytes);
+    void *resized;
+    do
+        resized = arena_resize(arena, block, old_bytes, new_bytes);
+    while (!resized && memory_reclaim());
+    return resized;
 }
 
 /* Takes a message, or a chain of them, out of its place in the process. */
@@ -111,16 +116,15 @@ void process_leave(struct process *process, enum process_stop why)
 {
     preempt_disable();
     process->stop = why;
+    process->ended = why == STOP_FINISHED || why == STOP_ERROR;     /* not before: it could be parked */
     switch_context(&process->stack_pointer, process->supervisor_pointer);
     preempt_enable();
 }
 
 static _Noreturn void leave_for_good(struct process *process, enum process_stop why)
 {
-    for (;;) {
-        process->ended = true;
+    for (;;)
         process_leave(process, why);
-    }
 }
 
 /* Lua's last resort: an error that nothing caught. */
@@ -351,6 +355,8 @@ struct process *process_create(struct process *process, size_t stack_bytes, stru
     preempt_disable();
     account_hold(account);
     process->arena.account = process->owner.account = account;
+    while (!account_can_pay(account, stack_bytes) && memory_reclaim())
+        continue;
     if (account_can_pay(account, stack_bytes))
         process->stack = stack_alloc(stack_bytes);
     if (process->stack)
@@ -422,6 +428,16 @@ bool process_reap(size_t budget)
         object_destroy(&process->capability.object);
     }
     return !remains;
+}
+
+bool memory_reclaim(void)
+{
+    preempt_disable();
+    bool any = remains != NULL;
+    if (any)
+        process_reap(RECLAIMED_AT_ONCE);
+    preempt_enable();
+    return any;
 }
 
 void process_run(struct process *process, unsigned slice)

@@ -192,7 +192,7 @@ static const luaL_Reg kernel_functions[] = {
 };
 
 /* kernel.raw: what saves and loads metatables and functions, and lets functions travel: some of the debug
- * library, `prototypes` and functions.h; the runtime hands it to trusted modules only. */
+ * library and functions.h; the runtime hands it to trusted modules only. */
 static void add_raw(lua_State *L)
 {
     static const char *const names[] = {"getmetatable", "setmetatable", "getinfo", "getupvalue",

@@ -50,7 +50,15 @@ local is_clean <const> = committing.is_clean
 
 -- Takes back the tables that were let go of and are still there.
 function committing.take_back(session)
-  detached.take_back(session.map, function(t, base) return is_clean(session, t, base) end)
+  detached.take_back(session.map, session.metatables.metatable_of, function(t, base) return is_clean(session, t, base) end)
+end
+
+-- Lets go of what the root no longer leads to, if enough was loaded for that (fs.detached).
+function committing.let_go(session)
+  local may_encode <const> = not session.encoder.has_plan()
+  detached.sweep(session.map, session.root, session.metatables.metatable_of, may_encode and function(t, base)
+    return is_clean(session, t, base)
+  end)
 end
 
 -- Calls look_at(id, t) for each loaded object that may not be as it was read.
@@ -339,8 +347,9 @@ function committing.commit(session, message)
     return nil, err
   end
   plan:done(transaction)
+  loading.drop_written(session.loading, plan.entries)
   reading.committed(session.reading, transaction)
-  detached.sweep(session.map, session.root, session.metatables.metatable_of)
+  committing.let_go(session)
   return transaction
 end
 

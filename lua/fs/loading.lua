@@ -1,22 +1,25 @@
 -- Loading: reads objects and fills their tables; and the way back, forget.
 --
--- A metatable loads with its table, because Lua reads metatables raw.
+-- A metatable loads with its table, because Lua reads metatables raw. What was saved with an earlier version of its class
+-- (fs.permanents) is given to the class's __migrate(object, version) before anybody sees it.
 --
 -- Promises: a table is either filled wholly, metatable included, or is still a stub; one bad object does not keep its
 -- neighbours from being read; messages name the object, by path where there is one, and its id.
--- Relies on: fs.identity, fs.kinds, fs.long_strings, fs.map_handles, fs.read_ahead, fs.stubs, a codec.
+-- Relies on: fs.identity, fs.kinds, fs.long_strings, fs.map_handles, fs.permanents, fs.read_ahead, fs.stubs, a codec.
 
 local function_loading <const> = require "fs.function_loading"
 local identity <const> = require "fs.identity"
 local kinds <const> = require "fs.kinds"
 local long_strings <const> = require "fs.long_strings"
 local map_handles <const> = require "fs.map_handles"
+local permanents <const> = require "fs.permanents"
 local raw_tables <const> = require "fs.raw_tables"
 local read_ahead <const> = require "fs.read_ahead"
 local stubs <const> = require "fs.stubs"
 
 local next <const> = next
 local pcall <const> = pcall
+local rawget <const> = rawget
 
 local loading = {}
 
@@ -40,6 +43,11 @@ end
 -- What was read ahead may be out of date: drops it.
 function loading.drop_read_ahead(self)
   read_ahead.drop(self.ahead)
+end
+
+-- So may what was read ahead of objects that were written. entries: of the commit.
+function loading.drop_written(self, entries)
+  read_ahead.drop_written(self.ahead, entries)
 end
 
 -- Reads long strings and functions that a decoding was in want of. -> what must be held until the next try | nil, err
@@ -103,7 +111,23 @@ local function fill_stub(self, t, base)
   return nil, metatable
 end
 
--- Reads and fills one stub. -> true, metatable | nil, err
+-- The object that was read into t belongs to an earlier version of its class: the class may change it. What it changes is a change
+-- like any other; that the object is of the version now, the next commit writes in any case. -> true | nil, err
+function loading.migrate(t, class, from)
+  local change <const> = from and rawget(class, "__migrate")
+  if not change then
+    return true
+  end
+  local ok, message = pcall(change, t, from)
+  if ok then
+    return true
+  end
+  return nil, {
+    code = "not_migrated", message = string.format("__migrate from version %d: %s", from, tostring(message)),
+  }
+end
+
+-- Reads and fills one stub. -> true, metatable, version of its class if that is an earlier one | nil, err
 local function load_one(self, t, id)
   local record, err = read_ahead.record(self.ahead, id)
   local base
@@ -115,12 +139,13 @@ local function load_one(self, t, id)
   elseif not kinds.of(base).fill then
     return nil, { code = "malformed", message = string.format("it is of kind %d, not a table", record.kind) }
   end
+  permanents.begin(self.map.permanents)
   local ok, metatable, held = fill_stub(self, t, base)
   if not ok then
     return nil, metatable
   end
   identity.set_loaded(self.map, id, t, base, err.version, held)
-  return true, metatable
+  return true, metatable, metatable ~= nil and permanents.older(self.map.permanents, metatable) or nil
 end
 
 -- t was reserved as a stub.
@@ -138,7 +163,8 @@ local function load_chain(self, t, done)
   repeat
     local entry = { table = wanted, id = self.map.names[wanted] }
     done[#done + 1] = entry
-    local ok, metatable = load_one(self, wanted, entry.id)
+    local ok, metatable
+    ok, metatable, entry.from = load_one(self, wanted, entry.id)
     if not ok then
       return nil, metatable, entry.id, wanted
     elseif metatable ~= nil then
@@ -173,6 +199,14 @@ function loading.load(self, t)
     stubs.settle(done[i].table)
     if done[i].metatable ~= nil then
       self.metatables.set_metatable(done[i].table, done[i].metatable)
+    end
+  end
+  for i = #done, 1, -1 do
+    local one = done[i]
+    ok, err = loading.migrate(one.table, one.metatable, one.from)
+    if not ok then
+      loading.forget(self, one.table, one.id)
+      return nil, err, one.id, one.table
     end
   end
   return true
@@ -228,11 +262,18 @@ function loading.restore(self, t, base)
     return handler.restore(self, t, base)
   end
   local content = {}
+  permanents.begin(self.map.permanents)
   local ok, metatable = loading.fill(self, content, base)
   if not ok then
     return nil, metatable
   end
-  return loading.replace(self, t, content, metatable)
+  local from <const> = metatable ~= nil and permanents.older(self.map.permanents, metatable) or nil
+  local err
+  ok, err = loading.replace(self, t, content, metatable)
+  if not ok then
+    return nil, err
+  end
+  return loading.migrate(t, metatable, from)
 end
 
 -- Makes the loaded, unchanged table t a stub again.

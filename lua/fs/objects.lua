@@ -57,7 +57,7 @@ local function loader(session)
   return function(t)
     local ok, err, id, culprit = loading.load(session.loading, t)
     if ok then
-      detached.sweep(session.map, session.root, session.metatables.metatable_of)
+      committing.let_go(session)
       return true
     end
     return nil, string.format("cannot load %s: %s", place_of(session, culprit, id), err.message)
@@ -174,9 +174,7 @@ local function open_past(session, options, state)
     past_options[name] = value
   end
   local past = new_session(past_options)
-  for name, value in next, session.map.permanents.values do
-    permanents.register(past.map.permanents, name, value)
-  end
+  permanents.each(session.map.permanents, function(name, value) permanents.register(past.map.permanents, name, value) end)
   local ok, err = reading.open(past.reading)
   if not ok then
     return nil, err.message
@@ -239,12 +237,16 @@ function objects.open(options)
     fetch = function(name) return session.root[name] end,
     abort = function() checked(refreshing.abort(session)) end,
     refresh = function() return checked(refreshing.refresh(session)) end,
-    changes = function() return changes.list(session) end,
+    changes = function()
+      local list <const> = changes.list(session)
+      committing.let_go(session) -- looking for changes has taken back what was let go
+      return list
+    end,
     forget = function(t) forget(session, t) end,
     log = function(limit) return log(session, limit) end,
     info = function() return checked(session.store.info()) end,
     path = function(t) return graph.path(new_search(session), t) end,
-    register = function(name, value) permanents.register(session.map.permanents, name, value) end,
+    register = function(name, value) return permanents.register(session.map.permanents, name, value) end,
   }
 end
 

@@ -15,7 +15,9 @@ local function describe_function(session, f)
 end
 
 local function describe(session, value, role)
-  if role == "metatable" and value == false then
+  if role == "weak" then
+    return "a weak table: what it holds can vanish at any moment"
+  elseif role == "metatable" and value == false then
     return "its metatable is hidden by __metatable"
   end
   local kind <const> = type(value)
@@ -35,7 +37,9 @@ end
 function refusals.cannot_save(session, t, key, value, role)
   local search = new_search(session)
   local path
-  if role == "metatable" then
+  if role == "weak" then
+    path = graph.path(search, t)
+  elseif role == "metatable" then
     path = value == false and graph.path(search, t) or "getmetatable(" .. graph.path(search, t) .. ")"
   elseif role == "upvalue" then
     path = graph.path(search, t)

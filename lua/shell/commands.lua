@@ -28,7 +28,7 @@ local function without_store(environment)
   local found = {}
   for _, name in ipairs {
     "commit", "save", "fetch", "abort", "changes", "log", "info", "refresh", "forget", "map", "at", "undo", "snapshot", "snapshots",
-    "delete_snapshot", "keep", "gc",
+    "delete_snapshot", "keep", "gc", "register",
   } do
     found[name] = refuse
   end
@@ -54,6 +54,7 @@ local function object_commands(objects)
     changes = function() return view("changes", checked(objects.changes())) end,
     log = function(count) return view("transactions", checked(objects.log(count))) end,
     map = objects.map,
+    register = objects.register,
     at = objects.at,
     undo = function(transaction) return view("transaction", objects.undo(transaction)) end,
     snapshot = function(name) return view("snapshot", objects.snapshot(name)) end,

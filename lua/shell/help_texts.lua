@@ -147,6 +147,39 @@ commit()
 gc()]],
   },
   {
+    name = "register", rare = true, group = "Objects", usage = "register(name, value)",
+    summary = "save a table or function by its name",
+    description = [[
+What is registered is not saved itself: what refers to it is saved with the name, and finds there what is registered under that
+name then. So classes that come with a program stay the program's. A class may have an integer __version; objects saved with an
+earlier one are given to its __migrate(object, version) when they are read, and what that changes is a change like any other.]],
+    example = [[
+Ship = {__version = 2}
+function Ship.__migrate(ship, version) ship.fuel = ship.fuel or 7 end
+register("Ship", Ship)
+root.ship = setmetatable({name = "Argo"}, Ship)
+commit()]],
+  },
+  {
+    name = "values", rare = true, group = "Objects", usage = "help \"values\"", summary = "what can be saved", topic = true,
+    description = [[
+Tables with any keys, sharing and cycles, with their metatables; strings of any bytes and length, integers, floats, booleans;
+functions, as the source text they were compiled from, with their upvalues, which functions may share; maps made by map(). By their
+names: what Lua and the system provide, and what is registered.
+
+Not saved, by path and before anything is written: coroutines, userdata such as endpoints and blocks of memory, functions in C that
+have no name, and weak tables, whose contents can vanish at any moment. A __gc is saved like any field and runs for a table in
+memory when Lua collects that, be the object still in the store or not; it must not put the table anywhere again.]],
+    example = [[
+count = load "local n = 0 return function() n = n + 1 return n end"()
+root.count = count
+root.count()
+commit()
+root.weak = setmetatable({}, {__mode = "k"})
+pcall(commit)
+abort()]],
+  },
+  {
     name = "log", group = "Objects", usage = "log(count)", summary = "the transactions, oldest first",
     description = [[A list of {id, time, message, objects, bytes}; only the last ones when a count is given.]],
     example = [[

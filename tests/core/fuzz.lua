@@ -275,6 +275,7 @@ local function fuzz_processes()
       local why <const>, operation <const> = process:run(random(2))
       if why == "call" and random(300) > 1 then answer(process, operation) end
       assert(why ~= "fault", operation)
+      assert(process:ended() == (why == "finished" or why == "error"), why)
       process:memory()
     end
   end

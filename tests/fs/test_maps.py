@@ -626,8 +626,8 @@ def test_clear_conflicts_with_any_change(world: World) -> None:
     """.replace('refuses("conflict", b.commit)', 'b.commit() a.refresh() assert(text_of(x) == "2=2")'))
 
 
-def test_a_walk_meets_what_others_commit_and_is_never_torn(world: World, rng: random.Random) -> None:
-    """Pairs come and go in twos: no walk, and no look-up, may find one without the other."""
+def test_a_walk_meets_one_state_until_its_session_moves_on(world: World, rng: random.Random) -> None:
+    """Whatever others commit meanwhile; after refresh, commit or abort in the middle of a walk, the rest is of the new state."""
     world.run("""
       math.randomseed(...)
       local a, b = open(), open()
@@ -636,24 +636,43 @@ def test_a_walk_meets_what_others_commit_and_is_never_torn(world: World, rng: ra
       a.commit()
       b.refresh()
       local x = a.root.m
-      for round = 1, 20 do
-        local y = open().root.m
-        local n, last = 0, -1
+      local function change()
+        for _ = 1, 100 do
+          local k = math.random(30000)
+          x:set(k, x:get(k) == nil and k or nil)
+        end
+        a.commit()
+      end
+      local function content(m)
+        local all = {}
+        for key, value in pairs(m) do all[key] = value end
+        return all
+      end
+      local moving = { "refresh", "commit", "abort", false }
+      for round = 1, 12 do
+        local session, expected = open(), content(x)
+        local y, count = session.root.m, #x
+        local move = moving[round % 4 + 1]
+        local n, moved, last = 0, false, -1
         for key, value in pairs(y) do
-          assert(key > last)
+          assert(key > last and value == expected[key], key)
           last, n = key, n + 1
-          if math.random(400) == 1 then
-            for _ = 1, 200 do
-              local k = math.random(30000)
-              x:set(k, x:get(k) == nil and k or nil)
-            end
-            a.commit()
+          if math.random(count // 4) == 1 then
+            change()
+            assert(#y == count and y:get(key) == value)
+          end
+          if move and not moved and key > 15000 then
+            change()
+            if move == "commit" then session.root.round = round end
+            session[move]()
+            expected, moved, count = content(x), true, #x
           end
         end
+        if not moved then assert(n == count) end
+        session.refresh()
         for key in x:range() do assert(y:get(key) == x:get(key)) end
         assert(#y == #x)
-        local m = b.root.m
-        m:set("b " .. round, round)
+        b.root.m:set(30000 + round, round)
         b.commit()
         a.refresh()
         assert(shape(2).count == #x)

@@ -673,6 +673,28 @@ def test_what_was_let_go_keeps_its_changes(memory: World, how: str) -> None:
     """, how.encode())
 
 
+def test_what_was_let_go_and_read_ahead_is_not_read_as_it_was(memory: World) -> None:
+    memory.run("""
+      local s, tables = open(), {}
+      s.root.list = {}
+      for i = 1, 600 do s.root.list[i] = { n = i } end
+      s.commit()
+      local r = open()
+      for i, t in ipairs(r.root.list) do tables[i] = t end
+      r.forget(r.root.list)
+      for i = 1, 600, 2 do assert(tables[i].n == i) end
+      r.refresh()
+      assert(tables[2].n == 2)      -- now every second table is let go of
+      assert(tables[200].n == 200)  -- those near this one are read with it
+      local reads = store.reads
+      tables[201].n = "changed"
+      assert(store.reads == reads)
+      r.commit()
+      r.forget(tables[201])
+      assert(tables[201].n == "changed", tables[201].n)
+    """)
+
+
 def test_a_let_go_table_is_met_before_its_finalizer_has_run(memory: World) -> None:
     """A finalizer that was set later runs earlier: the collector has found the tables, their guards have not spoken."""
     memory.run(DETACH + """
@@ -701,7 +723,7 @@ def test_what_was_given_back_waits_for_what_is_on_its_way(memory: World) -> None
           map.detached[id] = { payload = "", version = 1, list = map.objects }
         end
         map.returned = returned(inner, outer)
-        detached.take_back(map, function() return true end)
+        detached.take_back(map, getmetatable, function() return true end)
         assert(next(map.detached) == nil)
         return map, inner, outer
       end

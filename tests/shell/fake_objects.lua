@@ -101,6 +101,7 @@ local function fake_objects()
     return list
   end
   function objects.delete_snapshot(name) snapshots[name] = nil end
+  function objects.register() end
   function objects.keep() end
   function objects.gc() return { phase = "idle", marked = 3, swept = 1, swept_bytes = 12 } end
   function objects.refresh() return true end
