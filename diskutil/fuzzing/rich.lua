@@ -2,6 +2,7 @@
 
 local handle <const> = ...
 local objects <const> = require "fs.objects"
+require "fs.wrappers".install(_G)
 local session <const> = objects.open {store = handle, environment = _G}
 local root <const> = session.root
 
@@ -15,6 +16,8 @@ assert(session.commit("first"))
 root.large = {}
 for i = 1, 40 do root.large["key " .. i] = (("%d "):format(i)):rep(800) end
 root.class = setmetatable({}, {__index = root.ship})
+-- The wrapped `load` knows the text that a function comes from.
+root.counter = load("local count = 0 return function(step) count = count + (step or 1) return count end")()
 root.map = session.map()
 for i = 1, 60 do root.map:set(i, ("value %d"):format(i)) end
 assert(session.commit("second"))
