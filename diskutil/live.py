@@ -66,37 +66,47 @@ class Live:
     """The columns. Add pages of the index and single pointers, then `arrange`, then ask."""
 
     def __init__(self) -> None:
-        self._pages: list[tuple[numpy.ndarray, numpy.ndarray]] = []
+        # Grown in place: arrays made of pieces would take twice the memory while they are put together.
+        self._identities, self._pointers = array("q"), bytearray()
         self._sources, self._targets = array("q"), array("q")
 
     # -- gathering --------------------------------------------------------------------------------------------
 
     def add_page(self, number: int, data: bytes) -> None:
         """The used slots of a leaf of the object index."""
-        self._pages.append(_used(number, data))
+        self._add(*_used(number, data))
+
+    def _add(self, ids: numpy.ndarray, slots: numpy.ndarray) -> None:
+        self._identities.frombytes(ids.astype(numpy.int64).tobytes())
+        self._pointers += slots.tobytes()
 
     def replace(self, changed: dict[int, Pointer | None]) -> None:
         """What the log says about objects after the checkpoint; instead of what the index says."""
-        if changed:
-            ids = numpy.fromiter(changed, numpy.int64, len(changed))
-            self._pages = [(mine[kept], slots[kept]) for mine, slots in self._pages
-                           for kept in [~numpy.isin(mine, ids)]]
+        if not changed:
+            return
+        ids, slots = self._columns()
+        kept = ~numpy.isin(ids, numpy.fromiter(changed, numpy.int64, len(changed)))
+        ids, slots = ids[kept], slots[kept]
+        self._identities, self._pointers = array("q"), bytearray()
+        self._add(ids, slots)
         rows = [(identity, pointer) for identity, pointer in changed.items() if pointer is not None]
-        slots = numpy.zeros(len(rows), _SLOT)
+        more = numpy.zeros(len(rows), _SLOT)
         for place, (_, pointer) in enumerate(rows):
-            slots[place] = pointer.tag, pointer.payload_bytes, pointer.crc
-        self._pages.append((numpy.array([identity for identity, _ in rows], numpy.int64), slots))
+            more[place] = pointer.tag, pointer.payload_bytes, pointer.crc
+        self._add(numpy.array([identity for identity, _ in rows], numpy.int64), more)
+
+    def _columns(self) -> tuple[numpy.ndarray, numpy.ndarray]:
+        return numpy.frombuffer(self._identities, numpy.int64), numpy.frombuffer(self._pointers, _SLOT)
 
     def arrange(self) -> None:
         """Put the columns in order: by id, and by place."""
-        ids, slots = map(numpy.concatenate, zip(*self._pages, strict=True))
-        self._pages = []
+        ids, slots = self._columns()
         if (ids[1:] < ids[:-1]).any():
             order = numpy.argsort(ids, kind="stable")
             ids, slots = ids[order], slots[order]
         self.ids, self._slots = ids, slots
         places = self._slots["tag"] & numpy.uint64(C.ID_MASK)
-        self._by_place = numpy.argsort(places, kind="stable")
+        self._by_place = numpy.argsort(places, kind="stable").astype(numpy.uint32)
         self._places = places[self._by_place]
         self._sound = numpy.zeros(len(self.ids), bool)
 

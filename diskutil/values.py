@@ -359,15 +359,25 @@ class ArrayPart(MutableSequence[Any]):
         return self._table._out(self._table._load()[index])
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        array = self._table._changing()
-        if isinstance(index, slice):
-            raise TypeError("a slice of a table cannot be assigned")
-        array[index] = self._table._in(value)
+        table = self._table
+        if not isinstance(index, slice):
+            table._changing()[index] = table._in(value)
+            return
+        values = [table._in(item) for item in value]
+        table._changing()[index] = values
+        self._take_in()
 
     def __delitem__(self, index: Any) -> None:
-        if isinstance(index, slice):
-            raise TypeError("a slice of a table cannot be deleted")
+        """As Lua's table.remove: later values move down."""
         del self._table._changing()[index]
+
+    def _take_in(self) -> None:
+        """What stood behind the end as other fields belongs to the array part if it is next to it now."""
+        array, pairs = self._table._changing(), self._table._hash
+        for number in range(1, len(array) + 1) if pairs else ():
+            pairs.pop(number, None)
+        while len(array) + 1 in pairs:
+            array.append(pairs.pop(len(array) + 1))
 
     def insert(self, index: int, value: Any) -> None:
         """As Lua's table.insert: later values move up by one."""

@@ -28,6 +28,7 @@ local trees <const> = require "fs.trees"
 local value_encoder <const> = require "fs.value_encoder"
 
 local next <const> = next
+local pcall <const> = pcall
 local sort <const> = table.sort
 local type <const> = type
 
@@ -296,9 +297,8 @@ local function plan_tree(session, plan, t, payload)
   return true
 end
 
--- -> plan | nil, err. The plan's new tables have ids in the identity map until it is undone.
-local function make_plan(session, changed, encoded)
-  local plan = plans.new(session)
+-- Fills the plan, whose new tables have ids in the identity map until it is undone. -> true | nil, err
+local function fill_plan(session, plan, changed, encoded)
   local ok, err = plan:reserve(count_new(session, changed, encoded))
   for i = 1, ok and #changed or 0 do
     local id = changed[i]
@@ -307,11 +307,19 @@ local function make_plan(session, changed, encoded)
       break
     end
   end
-  if not ok then
+  session.encoder.finish()
+  return ok, err
+end
+
+-- Calls a function of the plan's making. What is raised there, memory that ran out most likely, undoes the plan.
+local function guarded(session, plan, f, ...)
+  local returned <const>, result, err = pcall(f, ...)
+  if not returned then
+    session.encoder.finish()
     plan:undo()
-    return nil, err
+    error(result, 0)
   end
-  return plan
+  return result, err
 end
 
 -- Tells a refusal of the store in terms of objects.
@@ -331,16 +339,18 @@ function committing.commit(session, message)
   if #changed == 0 then
     return false
   end
-  local plan, err = make_plan(session, changed, encoded)
-  session.encoder.finish()
-  if not plan then
+  local plan <const> = plans.new(session)
+  local ok, err = guarded(session, plan, fill_plan, session, plan, changed, encoded)
+  if not ok then
+    plan:undo()
     return nil, err
   elseif #plan.entries == 0 then
     plan:undo()
     return false
   end
   local transaction
-  transaction, err = session.store.commit { entries = plan.entries, message = message, since = session.reading.sequence }
+  transaction, err = guarded(session, plan, session.store.commit,
+    { entries = plan.entries, message = message, since = session.reading.sequence })
   if not transaction then
     err = of_objects(session, plan, err)
     plan:undo()

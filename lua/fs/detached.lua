@@ -36,6 +36,7 @@ local GUARD <const> = {}
 function GUARD.__gc(guard)
   local returned <const> = guard.map.returned
   returned[#returned + 1] = guard.table
+  guard.map.guards[guard.table] = nil
 end
 
 -- Prepares an identity map.
@@ -188,7 +189,8 @@ function detached.sweep(map, root, metatable_of, is_clean)
       map.detached[id] = {
         payload = map.payloads[id], version = map.versions[id], list = type(t) == "table" and map.objects or map.others,
       }
-      map.guards[t] = setmetatable({ table = t, map = map }, GUARD)
+      -- One that was let go of before has a guard: a second would leave the first to bring the table back for nothing.
+      map.guards[t] = map.guards[t] or setmetatable({ table = t, map = map }, GUARD)
       identity.set_unloaded(map, id)
     end
   end

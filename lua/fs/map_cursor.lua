@@ -1,8 +1,8 @@
 -- Walks through ordered maps: over what the store holds and what was edited since, in key order, in either direction.
 --
 -- Each step gives the next key that is there at that moment: what is set ahead of the walk is met, what is removed ahead of it
--- is not, and what happens behind it does not matter. The same goes for what other processes commit, as soon as
--- the walk reads nodes that it has not read yet.
+-- is not, and what happens behind it does not matter. The same goes for what other processes commit, once the session moves on to
+-- it (fs.reading): with a commit, abort or refresh of its own.
 -- Relies on: fs.map_edits, fs.map_nodes, fs.map_reader.
 
 local map_edits <const> = require "fs.map_edits"

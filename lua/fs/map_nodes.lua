@@ -64,6 +64,15 @@ local function read_next_key(s, at, last, is_first)
   return key, after
 end
 
+-- How many pairs or elements the head of a payload says there are, as far as there may be so many.
+function map_nodes.count(payload)
+  local count = value_decoder.count(payload, 1, FIXMAP, MAP16, MAP32, "")
+  if not math_type(count) then
+    count = value_decoder.count(payload, 1, FIXARRAY, ARRAY16, ARRAY32, "")
+  end
+  return math_type(count) and math.min(count, #payload) or 0
+end
+
 -- -> leaf | nil, err
 function map_nodes.decode_leaf(payload)
   local count, p = value_decoder.count(payload, 1, FIXMAP, MAP16, MAP32, "a leaf of a map")

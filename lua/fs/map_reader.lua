@@ -8,10 +8,11 @@
 --   era     grows with every root that was taken over: kept nodes are good for their era
 --   epoch   grows whenever what is below changes in any way: a cursor looks for its place again
 --
--- Memory: nodes are kept in a cache that all maps of a session share, bounded in number; one that is very large is not kept.
+-- Memory: nodes are kept in a cache that all maps of a session share, bounded by what they take; one that is very large is not kept.
 -- Promises: a node is taken only if it lies between the keys around it; errors name the node.
 -- Relies on: fs.map_nodes, fs.cache, the store's read(ids).
 
+local cache <const> = require "fs.cache"
 local layout <const> = require "fs.layout"
 local map_nodes <const> = require "fs.map_nodes"
 local order <const> = require "fs.order"
@@ -21,12 +22,30 @@ local map_reader = {}
 local before <const> = order.before
 -- How often a search begins again because others changed the map meanwhile.
 local TRIES <const> = 16
--- A node of more bytes is not kept.
-local KEPT_BYTES_MAX <const> = 8 * layout.MAP_NODE_BYTES
 local MOVED <const> = {}
+-- Bytes that kept nodes take together, about: with the code of a session a quarter of a process of 2 MB stays free.
+local CACHE_BYTES <const> = 384 << 10
+-- A node that takes more is not kept.
+local KEPT_BYTES_MAX <const> = CACHE_BYTES // 4
+-- Decoded, a pair takes this beside its bytes: three places in lists, and a string's head.
+local PAIR_BYTES <const> = 64
 
 local function bad(id, message)
   return { code = "malformed", id = id, message = string.format("object %d, a node of it: %s", id, message) }
+end
+
+-- What an entry takes, once it is decoded.
+local function weigh(entry)
+  return entry.weight
+end
+
+local function weight_of(payload)
+  return 2 * #payload + PAIR_BYTES * map_nodes.count(payload)
+end
+
+-- The cache of a session.
+function map_reader.new_cache()
+  return cache.new(CACHE_BYTES, weigh)
 end
 
 -- Takes over what the store holds now. record: of the root. -> true | nil, err
@@ -86,7 +105,8 @@ end
 function map_reader.keep(state, entry)
   entry.era, entry.owner = state.era, state
   state.latest = entry -- the one that a search goes on with, however large
-  if #entry.payload <= KEPT_BYTES_MAX then
+  entry.weight = weight_of(entry.payload)
+  if entry.weight <= KEPT_BYTES_MAX then
     state.cache.put(entry.id, entry)
   else
     state.cache.drop(entry.id) -- what it was before may have been small

@@ -14,7 +14,6 @@
 -- Promises: one map is one handle; iterating while it changes is well defined (fs.map_cursor); an error names the map by path.
 -- Relies on: the modules of ordered maps, fs.graph; session.loading (fs.loading) for decoding values.
 
-local cache <const> = require "fs.cache"
 local graph <const> = require "fs.graph"
 local identity <const> = require "fs.identity"
 local layout <const> = require "fs.layout"
@@ -38,9 +37,6 @@ local maps = {}
 
 local LOST <const> = { code = "absent", message = "others have removed it from the store" }
 
--- Nodes that the maps of a session keep: a few kilobytes each.
-local NODES_MAX <const> = 64
-
 local methods <const> = {}
 local METATABLE <const> = { __name = "map", __index = methods }
 -- What getmetatable shows of a handle: enough to print one.
@@ -62,7 +58,7 @@ local function changed_by_others(state)
 end
 
 local function new_state(session, id)
-  session.map_nodes = session.map_nodes or cache.new(NODES_MAX)
+  session.map_nodes = session.map_nodes or map_reader.new_cache()
   return {
     kind = layout.KIND_MAP, session = session, id = id, version = 0, count = 0, levels = 0, root = nil, era = 0, epoch = 0,
     read = function(ids) return session.store.read(ids) end, cache = session.map_nodes, changed = changed_by_others,

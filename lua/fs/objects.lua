@@ -185,15 +185,15 @@ end
 -- The root of another time.
 local function at(session, what)
   local past, message = times.open(session.times, what)
-  return past and past.root or error("at: " .. message, 3)
+  return past and past.root or error("at: " .. message, 2)
 end
 
 local function undo(session, options, what)
   local number, message = times.number(what)
   if not number then
-    error("undo: " .. message, 3)
+    error("undo: " .. message, 2)
   elseif #committing.scan(session) > 0 then
-    error("undo: there are changes that are not committed; commit or abort them first", 3)
+    error("undo: there are changes that are not committed; commit or abort them first", 2)
   end
   checked(refreshing.refresh(session))
   checked(undoing.undo(session, number, function(state)

@@ -56,8 +56,8 @@ end
 
 local function adopt(self, v, how)
   local id <const> = self:take()
-  how(self.session.map, id, v)
   self.adopted[id] = v
+  how(self.session.map, id, v)
   self.children[#self.children + 1] = v
   return id
 end

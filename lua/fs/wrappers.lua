@@ -1,5 +1,5 @@
 -- The functions of Lua's base library that go past metamethods, in versions that load a stub first; and `load`, which keeps
--- the text that it compiles (fs.chunk_texts), so that its functions can be saved.
+-- the text that it compiles (fs.chunk_texts), so that its functions can be saved, and compiles for that environment.
 --
 -- install(environment) replaces them in an environment (a process's globals). Everything else of the standard
 -- library reaches a table's content through metamethods and needs nothing: a test runs all of it on stubs.
@@ -17,6 +17,7 @@ local raw_len <const> = rawlen
 local raw_getmetatable <const> = getmetatable
 local raw_setmetatable <const> = setmetatable
 local raw_load <const> = load
+local select <const> = select
 local string_byte <const> = string.byte
 local table_concat <const> = table.concat
 local tostring <const> = tostring
@@ -46,7 +47,15 @@ local function compiled(text, name, f, ...)
   return f, ...
 end
 
-local function load_pieces(read, ...)
+-- Lua's load, where what is compiled without an environment of its own gets this one.
+local function load_into(environment, text, name, mode, ...)
+  if select("#", ...) > 0 then
+    return raw_load(text, name, mode, ...)
+  end
+  return raw_load(text, name, mode, environment)
+end
+
+local function load_pieces(environment, read, ...)
   local pieces <const> = {}
   local function piece()
     local text <const> = read()
@@ -55,18 +64,21 @@ local function load_pieces(read, ...)
     end
     return text
   end
-  return compiled(pieces, (...) or "=(load)", raw_load(piece, ...))
+  return compiled(pieces, (...) or "=(load)", load_into(environment, piece, ...))
 end
 
-wrappers.functions = {
-  load = function(text, ...)
+local function new_load(environment)
+  return function(text, ...)
     if type(text) == "function" then
-      return load_pieces(text, ...)
+      return load_pieces(environment, text, ...)
     elseif type(text) ~= "string" then
       return raw_load(text, ...)
     end
-    return compiled(text, (...), raw_load(text, ...))
-  end,
+    return compiled(text, (...), load_into(environment, text, ...))
+  end
+end
+
+wrappers.functions = {
   next = function(t, ...)
     touched(t)
     return raw_next(t, ...)
@@ -106,6 +118,9 @@ wrappers.originals = {
 
 -- Replaces in environment those of the functions that it has. -> environment
 function wrappers.install(environment)
+  if raw_get(environment, "load") == raw_load then
+    raw_set(environment, "load", new_load(environment))
+  end
   for name, wrapped in raw_next, wrappers.functions do
     if raw_get(environment, name) == wrappers.originals[name] then
       raw_set(environment, name, wrapped)

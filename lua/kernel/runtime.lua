@@ -398,19 +398,20 @@ local function run(program, ...)
   return program(...)
 end
 
+local is_text <const> = type(sent_program) == "string"
+for _, chunk in ipairs(is_text and {{name = boot.chunk, text = sent_program}} or sent_program.chunks) do
+  keep_text(chunk.name, chunk.text)
+end
+
 -- What goes with a store that the process was given, the module named by boot.session knows.
 if sent_store then
   local source <const>, chunk <const> = kernel.source(boot.session)
-  assert(text_load(source, chunk, "t"))(system, sent_store, kernel.raw)
+  assert(text_load(source, chunk, "t"))(system, sent_store, kernel.raw, texts)
   -- The modules under it now hold raw access: the program gets others of the same names, and nothing to reach these by.
   for name in pairs(loaded) do
     if find(name, "^fs%.") then loaded[name] = nil end
   end
 end
 
-if type(sent_program) == "table" then
-  for _, chunk in ipairs(sent_program.chunks) do keep_text(chunk.name, chunk.text) end
-  return run(functions().unpack(sent_program))
-end
-keep_text(boot.chunk, sent_program)
+if not is_text then return run(functions().unpack(sent_program)) end
 return run(assert(text_load(sent_program, boot.chunk, "t")), unpack(sent_arguments, 1, sent_arguments.n))

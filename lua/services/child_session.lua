@@ -1,9 +1,11 @@
 -- The store in a process that was started with it: spawn(program, {store = true}).
 --
--- chunk(system, endpoint of the store, raw access to functions and metatables): root, commit and the other commands become
--- globals of the process. Its session is its own: what it does not commit ends with it.
+-- chunk(system, endpoint of the store, raw access to functions and metatables, texts of the program's chunks by their names): root,
+-- commit and the other commands become globals of the process. Its session is its own: what it does not commit ends with it.
 
-local system <const>, endpoint <const>, raw <const> = ...
+local system <const>, endpoint <const>, raw <const>, texts <const> = ...
+
+for name, text in pairs(texts) do require("fs.chunk_texts").remember(name, text) end
 
 local objects <const> = require("fs.objects").open{
   store = require("services.remote_store").new(system, endpoint), environment = _G, debug = raw, codec = system.codec,

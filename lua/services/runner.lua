@@ -29,6 +29,7 @@ local function source_of(chunk)
 end
 
 trust.keep_text(name, source)
+if grants.store then require("fs.chunk_texts").remember(name, source) end
 local main_chunk <const>, syntax_error <const> = load(source, name, "t")
 if not main_chunk then return fail(errors.traceback(errors.report(syntax_error), source_of)) end
 

@@ -78,12 +78,26 @@ local function banner_facts(objects, problem)
   return facts
 end
 
+-- What is typed may travel to other processes and may be saved.
+local function keep_source(name, text)
+  trust.keep_text("=" .. name, text)
+  if grants.store then require("fs.chunk_texts").remember("=" .. name, text) end
+end
+
 local environment <const> = new_environment()
 trust.adopt(environment)
 local objects <const>, problem <const> = open_objects(environment)
 
+-- What is compiled at the prompt sees what stands at the prompt. (Over a store, fs.wrappers has seen to it.)
+if environment.load == load then
+  function environment.load(text, name, mode, ...)
+    if select("#", ...) > 0 then return load(text, name, mode, ...) end
+    return load(text, name, mode, environment)
+  end
+end
+
 session.run {
   console = console, environment = environment, objects = objects, system = system,
   banner = banner_facts(objects, problem), evaluate = system.evaluate, asks_width = true,
-  keep_source = function(name, text) trust.keep_text("=" .. name, text) end,
+  keep_source = keep_source,
 }

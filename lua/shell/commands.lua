@@ -56,7 +56,7 @@ local function object_commands(objects)
     map = objects.map,
     register = objects.register,
     at = objects.at,
-    undo = function(transaction) return view("transaction", objects.undo(transaction)) end,
+    undo = objects.undo,
     snapshot = function(name) return view("snapshot", objects.snapshot(name)) end,
     snapshots = function() return view("snapshots", objects.snapshots()) end,
     delete_snapshot = function(name) objects.delete_snapshot(name) end,
@@ -82,6 +82,7 @@ local function process_commands(system)
       return require("shell.views").crashes((checked(system.crashes(what == "forget"))))
     end
   end
+  found.self = system.self
   for _, name in ipairs { "kill", "wait", "sleep" } do
     local call = system[name]
     if call then found[name] = function(...) return checked(call(...)) end end

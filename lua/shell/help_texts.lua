@@ -240,7 +240,7 @@ kill(p)]],
   {
     name = "wait", group = "Processes", usage = "wait(process, seconds)", summary = "wait until a process has ended",
     description = [[
-Returns "finished" and what the program returned, "error" with the message, "killed", or "exit" with a status. After so
+Returns "finished" and what the program returned (nothing, if that cannot be sent, as functions of C), "error" with the message, "killed", or "exit" with a status. After so
 many seconds it gives up with an error; without a number it waits as long as it takes.]],
     example = [[
 wait(spawn "return 6 * 7")]],
@@ -249,6 +249,11 @@ wait(spawn "return 6 * 7")]],
     name = "sleep", group = "Processes", usage = "sleep(seconds)", summary = "do nothing for a while",
     description = [[Other processes run meanwhile. Fractions of a second are fine.]],
     example = [[sleep(0.01)]],
+  },
+  {
+    name = "self", rare = true, group = "Processes", usage = "self()", summary = "the process that this runs in",
+    description = [[What spawn returned of it to whoever started it: its .id, to be sent to another process, say.]],
+    example = [[self().id]],
   },
   {
     name = "crashes", rare = true, group = "Processes", usage = "crashes()",

@@ -85,6 +85,27 @@ def test_inserting_meets_what_follows_the_gap():
     assert list(table.array) == ["z", "a", "c", "d"]
 
 
+def test_slices_of_the_array_part():
+    table = LuaTable({1: "a", 2: "b", 4: "d", 6: "f", "key": 1})
+    array = table.array
+    array[:] = ["A", "B", ["C"]]
+    assert [array[0], array[1], list(array[2].array), array[3]] == ["A", "B", ["C"], "d"]
+    assert dict(table.items())[6] == "f"
+    array[1:3] = []
+    assert array == ["A", "d"]
+    array[2:] = ["three", "four", "five", "six, which was f"]
+    assert array == ["A", "d", "three", "four", "five", "six, which was f"]
+    assert len(table) == 7
+    del array[::2]
+    assert array == ["d", "four", "six, which was f"]
+    array[:] = array[:]
+    array[0:0] = (n for n in range(2))
+    assert array == [0, 1, "d", "four", "six, which was f"]
+    with pytest.raises(CannotStore):
+        array[:] = [1, object()]
+    assert len(array) == 5
+
+
 def test_nested_python_data_becomes_tables_with_sharing_and_cycles():
     shared = [1, 2]
     data = {"a": shared, "b": shared}

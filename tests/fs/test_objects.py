@@ -1045,3 +1045,43 @@ def test_paths_are_written_as_lua_would(memory: World) -> None:
         assert(s.path(t) == path, s.path(t))
       end
     """)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_memory_that_runs_out_anywhere_in_a_commit_leaves_the_session_whole(kind: str):
+    """The n-th encoding, allocation or commit raises, for every n: nothing is written, and the next commit writes all of it."""
+    world = World(kind)
+    world.run("""
+      local codec, fail_at, count = require "fs.codec", nil, 0
+      local function step()
+        count = count + 1
+        if count == fail_at then error("not enough memory", 0) end
+      end
+      local counted = setmetatable({encode = function(...) step() return codec.encode(...) end}, {__index = codec})
+      local allocate, commit <const> = store.allocate, store.commit
+      store.allocate = function(...) step() return allocate(...) end
+      store.commit = function(...) step() return commit(...) end
+      local function build(s, n)
+        s.root.list = s.root.list or {}
+        local shared <const> = {n, ("long"):rep(30000)}
+        s.root.list[n] = {{shared, deep = {n}}, shared, map = s.map()}
+        s.root.list[n].map:set(n, shared)
+        s.root.f = load("local n = ... return function() return n end")(n)
+        s.root.wide = s.root.wide or {}
+        for i = 1, 9000 do s.root.wide["key " .. i] = i + n end
+      end
+      for n = 1, 1000 do
+        local s <const> = open {codec = counted}
+        build(s, n)
+        local before <const> = #s.log()
+        count, fail_at = 0, n
+        local ok <const>, message <const> = pcall(s.commit)
+        fail_at = nil
+        if ok then break end
+        assert(message == "not enough memory" and #s.log() == before)
+        assert(s.commit().objects > 0 and #s.changes() == 0)
+        assert(same(s.root.list, open().root.list) and open().root.f() == n and open().root.wide["key 9000"] == 9000 + n)
+        assert(open().root.list[n].map:get(n)[2] == ("long"):rep(30000))
+        reached = n
+      end
+      assert(reached > 5, reached) """)

@@ -95,6 +95,27 @@ def test_the_modules_under_a_session_are_out_of_its_program_s_reach(image):
     assert shown == ["finished\t1\t1\t0"]
 
 
+def test_functions_of_programs_and_processes_are_saved(image):
+    run(image, """
+        local n = 0
+        root.up, root.get = function() n = n + 1 return n end, function() return n end
+        root.up()
+        commit()
+        print(spawn(function()
+          local Ship = {}
+          Ship.__index = Ship
+          function Ship:burn(n) self.fuel = self.fuel - n return self.fuel end
+          root.ship = setmetatable({fuel = 7}, Ship)
+          commit()
+        end, {store = true}):wait())
+        spawn("root.text = function(...) return select('#', ...) end commit()", {store = true}):wait()
+    """)
+    shown = run(image, """
+        print(root.up(), root.get(), root.ship:burn(2), root.text(1, 2, 3))
+    """)
+    assert shown == ["2\t2\t5\t3"]
+
+
 def test_other_times_in_the_guest(image):
     shown = run(image, """
         root.ship = {fuel = 7}

@@ -17,7 +17,7 @@ WITH_SYSTEM = (
     "ps = function() return {{id = 1, name = 'console', state = 'waiting', memory = 50000, memory_limit = 1048576,"
     " cpu_ns = 1500000, mailbox = 0}} end,"
     "kill = function(id) if id == 9 then return nil, {code = 'gone', message = 'no process 9'} end return true end,"
-    "sleep = function() end, wait = function() return 'finished' end}}"
+    "sleep = function() end, wait = function() return 'finished' end, self = function() return {id = 7} end}}"
 )
 
 
