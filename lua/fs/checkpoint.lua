@@ -146,13 +146,13 @@ end
 
 --- Writes the pages of snapshots that changed, but for those that were written already for another tree.
 --- Returns true | nil, err.
-local function write_snapshots(volume, list, put, put_shared, totals)
+local function write_snapshots(volume, list, put_alike, put_shared, totals)
   for _, record in ipairs(list) do
     local tree <const> = record.object_tree
     if tree and tree.changed_leaves + record.segment_tree.changed_leaves > 0 then
       local objects <const>, err = tree:write(put_shared, snapshot_accounting(volume, record, totals))
       if not objects then return nil, err end
-      local segments <const>, problem = record.segment_tree:write(put)
+      local segments <const>, problem = record.segment_tree:write(put_alike)
       if not segments then return nil, problem end
       record.next_roots = {object = objects, segment = segments}
       for name, root in pairs(record.next_roots) do
@@ -182,6 +182,19 @@ local function page_writer(transaction)
     local pointer <const>, err = transaction:add(id, kind, page)
     if not pointer then return nil, err end
     if before ~= entry.NOTHING then replaced[before] = pointer end
+    return pointer
+  end
+end
+
+--- put for the segment tables of snapshots: those of snapshots of one state say the same, and are written once.
+local function alike_writer(transaction)
+  local written <const> = {}
+  return function(id, kind, page)
+    local same <const> = written[page]
+    if same and same.id == id then return same.pointer end
+    local pointer <const>, err = transaction:add(id, kind, page)
+    if not pointer then return nil, err end
+    written[page] = {id = id, pointer = pointer}
     return pointer
   end
 end
@@ -241,7 +254,7 @@ local function write_trees(volume, transaction, totals, plan, list)
   local err, done
   trees.object, err = volume.objects:write(put_shared, accounting(volume, totals), visit_page)
   done = trees.object
-  if done then done, err = write_snapshots(volume, list, put, put_shared, totals) end
+  if done then done, err = write_snapshots(volume, list, alike_writer(transaction), put_shared, totals) end
   if done and totals.fault then return errors.new("corrupt", "the segment table makes no sense: " .. totals.fault) end
   if done then trees.transaction, err = volume.transactions:write(put, nil, visit_page) end
   if not trees.transaction then return nil, err end

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from khoros.diskutil.torture import campaign
+from khoros.diskutil.torture.workloads import Subject
 from tests.diskutil.commandline import PROGRAM, good, invoke
 from tests.support.lua import LUA
 
@@ -74,13 +76,25 @@ def test_a_missing_flush_is_found_made_short_saved_and_found_again(here, broken)
     assert {path.split("/")[0] for path in files(here)} == {"found", "lua"}
 
 
+def sequences_done(settings: campaign.Settings, count: int) -> int:
+    """Goes on with a campaign for so many workloads; how many sequences its totals then have."""
+    work = campaign.Campaign(settings, Subject())
+    outcome = work.run(lambda done, so_far, row: None, lambda: outcome_of(work).workloads >= count)
+    assert outcome.stopped and outcome_of(work).workloads == count
+    return outcome.totals[3].units
+
+
+def outcome_of(work: campaign.Campaign) -> campaign.Total:
+    return work.outcome.reached[3]
+
+
 def test_the_full_campaign_goes_on_where_it_ended(here):
-    first = good("torture", "--full", "--rows", "3", "--time", "15", "--json").json
-    totals = json.loads((here / "khoros-torture" / "totals.json").read_text(encoding="utf-8"))
-    assert totals["seeds"]["1"]["3"]["units"] == first["rows"][0]["reached"] > 0
-    second = good("torture", "--full", "--rows", "3", "--time", "15", "--json").json
-    assert second["rows"][0]["reached"] > first["rows"][0]["reached"]
+    settings = campaign.Settings(full=True, rows=(3,), folder=Path("khoros-torture"))
+    assert sequences_done(settings, 2) == 2
     assert files(here) == {"khoros-torture/totals.json"}
+    assert sequences_done(settings, 1) == 3
+    totals = json.loads((here / "khoros-torture" / "totals.json").read_text(encoding="utf-8"))
+    assert totals["seeds"]["1"]["3"]["units"] == totals["seeds"]["1"]["3"]["workloads"] == 3
 
 
 def test_a_file_that_holds_no_totals_is_left_alone(here):
