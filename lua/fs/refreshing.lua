@@ -146,10 +146,26 @@ local function take_over(session, ids, on_conflicts)
   return conflicts
 end
 
+-- Which objects a refused commit must take over first. -> list | nil, err
+local function to_take_over(session, err)
+  if err.code == "conflict" then
+    local missing, problem = revival.missing(session, err.ids)
+    if not missing then
+      return nil, problem
+    elseif #missing == 0 then
+      return err.ids
+    end
+  end
+  -- What others removed may have been in any object: all must be as the store has them, before ids are given up.
+  return loaded_ids(session)
+end
+
 -- What a commit that was refused can do about it. -> true: try again | nil, err
 local function settle(session, err)
-  -- What others removed may have been in any object: all must be as the store has them, before ids are given up.
-  local ids = err.code == "conflict" and err.ids or loaded_ids(session)
+  local ids, unknown = to_take_over(session, err)
+  if not ids then
+    return nil, unknown
+  end
   local done, problem = take_over(session, ids, function(conflicts)
     if #conflicts == 0 then
       return true
