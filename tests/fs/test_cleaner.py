@@ -13,6 +13,7 @@ from tests.support import crash
 from tests.support import store as store_support
 from tests.support.store import Disk, Store, StoreError, format_disk
 
+
 def refused(code: str) -> Any:
     return pytest.raises(StoreError, match=f"^{code}: ")
 
@@ -96,7 +97,7 @@ def test_an_unreadable_page_of_a_snapshot_keeps_everything_until_the_snapshot_is
     assert leaf not in [pointer.offset for _, _, pointer, _ in mounted.objects.pages()]
     image[leaf + 200] ^= 1
     work.remount()
-    with pytest.raises(StoreError, match="^no_space: .*a snapshot is unreadable and keeps everything"):
+    with pytest.raises(StoreError, match=r"^no_space: .*a snapshot is unreadable and keeps everything"):
         work.churn(3000)
     assert work.store.read(*work.model) == list(work.model.values())
     with refused("corrupt"):
@@ -133,4 +134,4 @@ def test_objects_are_the_same_to_clients_after_they_were_moved():
     versions = {number: work.store.records(number)[0]["version"] for number in still}
     work.churn(1500, spare=still)
     assert work.store.info()["segments_cleaned"] > 0
-    work.store.commit({number: b"x" for number in still}, expected=versions)
+    work.store.commit(dict.fromkeys(still, b"x"), expected=versions)

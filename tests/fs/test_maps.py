@@ -598,8 +598,8 @@ def test_clear_conflicts_with_any_change(world: World) -> None:
       x:clear()
       a.commit()
       y:set(2, 2)
-      refuses("conflict", b.commit) 
-    """.replace('refuses("conflict", b.commit) ', 'b.commit() a.refresh() assert(text_of(x) == "2=2")'))
+      refuses("conflict", b.commit)
+    """.replace('refuses("conflict", b.commit)', 'b.commit() a.refresh() assert(text_of(x) == "2=2")'))
 
 
 def test_a_walk_meets_what_others_commit_and_is_never_torn(world: World, rng: random.Random) -> None:

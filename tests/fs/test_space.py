@@ -104,7 +104,7 @@ def test_at_every_size_of_store_something_can_be_let_go_of(segments: int, larges
     work.store.call("snapshot", "full")
     work.drop_half()
     work.verify()
-    with pytest.raises(StoreError, match="^no_space"):
+    with pytest.raises(StoreError, match=r"^no_space"):
         for _ in range(100_000):
             number = work.store.allocate()
             work.store.commit({number: b"\xff" * largest})
@@ -133,7 +133,7 @@ def test_one_reference_can_be_removed_from_a_full_store_with_a_snapshot():
     work = Work(8, 256, 30, 30_000)
     work.fill(None)
     work.store.call("snapshot", "full")
-    with pytest.raises(StoreError, match="^no_space"):
+    with pytest.raises(StoreError, match=r"^no_space"):
         work.store.commit({work.store.allocate(): b"\xff" * 30_000})
     alike = [work.drop_one() for _ in range(12)]
     assert alike.count(True) >= 3
