@@ -380,7 +380,7 @@ class StoreMachine(RuleBasedStateMachine):
         oldest = self.store.info()["oldest_transaction"]
         which: list[tuple[Any, str]] = [(None, self.world.listing)]
         which += [(name, shown) for name, _, shown in self.world.snapshots]
-        which += [(number, self.world.states[number]) for number in range(max(1, oldest), self.world.transaction)]
+        which += [(number, self.world.states[number]) for number in range(oldest, self.world.transaction) if oldest > 0]
         chosen, shown = which[pick % len(which)]
         self.views.append((self.store.view(*([] if chosen is None else [chosen])), shown))
 
@@ -408,7 +408,7 @@ class StoreMachine(RuleBasedStateMachine):
         number = pick % self.world.transaction + 1
         ok, message = told(self.store.view, number)
         if ok:
-            assert oldest <= number or number == self.world.transaction
+            assert 0 < oldest <= number or number == self.world.transaction
             assert self.shown_by(int(message)) == self.world.states[number]
             self.store.call("close_view", int(message))
         else:

@@ -5,6 +5,7 @@ The sizes of CI are small; with --full a disk of 1 GiB is filled, half emptied a
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ class Work:
     def __init__(self, segments: int, segment_sectors: int, smallest: int, largest: int, **options: Any) -> None:
         total = 64 + segments * segment_sectors + 24
         self.store = Store(Disk(format_disk(total_sectors=total, segment_sectors=segment_sectors)), **options)
+        self.store.lua.globals()[b"math"][b"randomseed"](int(os.environ["KHOROS_SEED"]))
         module = self.store.lua.execute((HERE / "space_workload.lua").read_bytes(), name="@space_workload.lua")
         self.work = module[b"new"](self.store.handle, smallest, largest)
 
@@ -66,7 +68,7 @@ def test_filled_half_emptied_and_filled_again_ten_times(request: pytest.FixtureR
     work.verify()
     work.fill(None)
     print(f"after all was let go of: {work.store.info()['live_bytes'] / work.store.info()['log_bytes']:.1%} of the log")
-    assert work.store.info()["live_bytes"] > 0.98 * amounts[0]
+    assert work.store.info()["live_bytes"] > 0.97 * amounts[0]
     work.verify()
     work.check_image()
 
