@@ -1,7 +1,8 @@
 """`./khoros bench [--json] [NAME…]`: Khoros beside what people would use instead, as ratios; above 1 is in our favour.
 
 Each group of rows is a module with NAMES and measure(wanted, folder). A NAME is that of a row, or the beginning of several.
-Without one all rows are measured, and the times of whole commands, which have no peer. A peer that is not installed is left
+What the host's tools take for large images are figures without a peer, with names too. Without a NAME all is measured, and the
+times of whole commands. A peer that is not installed is left
 out, and said.
 """
 
@@ -9,12 +10,15 @@ from __future__ import annotations
 
 import json
 import tempfile
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import building
 import click
 import codec
+import disk
+import images
 import measuring
 import peers
 import reading
@@ -22,12 +26,12 @@ import store
 import switching
 import whole
 
-GROUPS = (codec, store, reading, switching)
+GROUPS = (codec, store, reading, switching, disk)
 
 
 def chosen(names: tuple[str, ...]) -> set[str]:
     """The rows that are meant. ClickException for a name that means none."""
-    known = [name for group in GROUPS for name in group.NAMES]
+    known = [name for group in (*GROUPS, images) for name in group.NAMES]
     if not names:
         return set(known)
     found: set[str] = set()
@@ -66,7 +70,8 @@ def main(as_json: bool, names: tuple[str, ...]) -> None:
                 row = measuring.row(*measured)
                 results.append(row.as_json())
                 click.echo(row.as_line(), err=as_json)
-        for what, value, unit in whole.measure(Path(folder)) if not names else ():
+        of_images = images.measure(wanted & set(images.NAMES), Path(folder))
+        for what, value, unit in chain(of_images, whole.measure(Path(folder)) if not names else ()):
             figures.append({"what": what, "value": round(value, 3), "unit": unit})
             click.echo(f"{value:12.3f} {unit:3} {what}", err=as_json)
     if as_json:

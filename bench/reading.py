@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,9 @@ def payload(number: int) -> bytes:
 def index(payloads: list[bytes]) -> int:
     places: dict[int, tuple[int, int]] = {}
     for number, data in enumerate(payloads):
-        for entry in entries.walk(data, OF_A_PAYLOAD):
-            places[entry.id] = (number, entry.offset)
+        offsets, headers = entries.headers(data, OF_A_PAYLOAD)
+        ids = (headers["tag"] & constants.ID_MASK).tolist()
+        places.update(zip(ids, zip(repeat(number), offsets), strict=False))
     return len(places)
 
 
@@ -54,8 +56,8 @@ def index_by_schema(payloads: list[bytes], header: Any) -> int:
 def decode(payloads: list[bytes]) -> int:
     count = 0
     for data in payloads:
-        for entry in entries.walk(data, OF_A_PAYLOAD):
-            count += len(codec.decode_table(entries.verify(data, entry)).pairs)
+        for body in entries.verified(data, *entries.headers(data, OF_A_PAYLOAD)):
+            count += len(codec.decode_table(body).pairs)
     return count
 
 

@@ -1,7 +1,10 @@
 """Verifies everything in an image: what `khoros-disk check` reports. Reads only.
 
-    superblocks → checkpoint and replay (mount) → log frame by frame → indexes → every object, its value and references
-    → segment table against the index → transactions → snapshots
+    superblocks → checkpoint and replay (mount) → log frame by frame, and the values of the live objects in each → indexes
+    → every object that was not met there → references → segment table against the index → transactions → snapshots
+
+The log is read once, in its order; columns (live.py) say which of its entries are objects. What is in order is only counted:
+all that is reported comes from the functions that read one object through its pointer, as any reader does.
 
 A finding is an error (bytes that are wrong: fsck's bit 4) or a note (a torn tail, garbage: nothing to worry about).
 Damage to one thing does not end the check of the others; what cannot be mounted at all raises its KhorosError.
@@ -9,22 +12,24 @@ Damage to one thing does not end the check of the others; what cannot be mounted
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from khoros.formats import constants as C
 
-from . import composites, entries, frames, kinds, replay, scan
+from . import codec, composites, entries, frames, kinds, replay, scan
 from .errors import KhorosError, ObjectError
-from .graph import Marks
 from .index import Index, Slot
+from .live import Live, footprint
 from .reader import Store
 from .records import Pointer, Record
 from .segments import parse as parse_segment
 
 Progress = Callable[[str, int, int], None]
+# Tables are read together up to so many bytes of payload: what a hostile one can become is bounded by it.
+_BATCH_BYTES = 1 << 16
 
 
 class Finding(NamedTuple):
@@ -68,12 +73,14 @@ class Check:
         self._progress = progress or (lambda stage, done, total: None)
         self._findings: list[Finding] = []
         self._composites: list[int] = []
+        self._live = Live()
         self._frames = self._pages = self._objects = self._bytes = self._unreachable = 0
 
     def run(self) -> Report:
         """Verify everything once."""
         self._check_superblocks()
         self._check_end()
+        self._gather()
         self._check_log()
         self._check_index_pages()
         self._check_objects()
@@ -205,12 +212,50 @@ class Check:
             return
         start = found.offset + frames.HEADER_BYTES
         try:
-            for row in entries.walk(found.payload, found.header.entry_count):
-                entries.verify(found.payload, row)
-                if row.kind == C.KIND_COMMIT:
-                    replay.commit_record(entries.verify(found.payload, row))
+            offsets, headers = entries.headers(found.payload, found.header.entry_count)
+            payloads = entries.verified(found.payload, offsets, headers)
+            for place in (headers["tag"] >> C.ID_BITS == C.KIND_COMMIT).nonzero()[0].tolist():
+                replay.commit_record(payloads[place])
         except KhorosError as error:
             self._error(f"frame {found.header.lsn}: {error}", start)
+            return
+        self._read_live([(row, int(headers["tag"][place]) >> C.ID_BITS, payloads[place])
+                         for place, row in (self._live.of_frame(start, offsets, headers) if offsets else ())])
+
+    def _read_live(self, found: list[tuple[int, int, bytes]]) -> None:
+        """Live objects whose entries are good: (row, kind, payload). What is wrong with their values is told in its turn."""
+        few: list[tuple[int, int, bytes]] = []
+        size = 0
+        for item in found:
+            if item[1] != C.KIND_TABLE or len(item[2]) > codec.PLAIN_BYTES:
+                self._read_values([item])
+                continue
+            few.append(item)
+            size += len(item[2])
+            if size > _BATCH_BYTES:
+                self._read_tables(few)
+                few, size = [], 0
+        self._read_tables(few)
+
+    def _read_tables(self, found: list[tuple[int, int, bytes]]) -> None:
+        if found and codec.are_plain([payload for _, _, payload in found]):
+            self._live.sound([row for row, _, _ in found])
+        else:
+            self._read_values(found)
+
+    def _read_values(self, found: list[tuple[int, int, bytes]]) -> None:
+        for row, kind, payload in found:
+            if kind not in entries.OBJECT_KINDS:
+                continue
+            with suppress(KhorosError):
+                self._note_object(int(self._live.ids[row]), kind, kinds.references(kind, payload))
+                self._live.sound([row])
+
+    def _note_object(self, identity: int, kind: int, references: list[int]) -> None:
+        if references:
+            self._live.refers(identity, references)
+        if kind in composites.KINDS:
+            self._composites.append(identity)
 
     # -- indexes ----------------------------------------------------------------------------------------------
 
@@ -245,15 +290,14 @@ class Check:
 
     # -- objects ----------------------------------------------------------------------------------------------
 
-    def _object_pointers(self) -> Iterator[tuple[int, Pointer]]:
-        changed = self._store.replayed.objects
-        for identity, fields in self._readable_leaves(self._store.objects):
-            pointer = Pointer.of(*fields)
-            if pointer is not None and identity not in changed:
-                yield identity, pointer
-        for identity, pointer in sorted(changed.items()):
-            if pointer is not None:
-                yield identity, pointer
+    def _gather(self) -> None:
+        """Where every object stands, as far as the index can be read."""
+        quiet = Check(self._store)
+        for level, number, data in quiet._pages_of(self._store.objects, ""):
+            if level == 0:
+                self._live.add_page(number, data)
+        self._live.replace(self._store.replayed.objects)
+        self._live.arrange()
 
     def _readable_leaves(self, index: Index) -> Iterator[tuple[int, Slot]]:
         """As `_leaves`, in key order, without reporting again what `_check_index_pages` reported."""
@@ -261,45 +305,39 @@ class Check:
         return quiet._leaves(index, "")
 
     def _check_objects(self) -> None:
-        """Every object: entry, canonical value, references; then what the root reaches."""
-        store = self._store
-        exists = Marks(store.next_id)
-        ids, starts, targets = array("q"), array("q"), array("q")
-        for identity, pointer in self._object_pointers():
-            self._objects += 1
-            if not self._objects & 4095:
-                self._progress("objects", self._objects, 0)
-            exists.add(identity)
-            if not C.ROOT_ID <= identity < store.next_id:
-                self._error(f"object {identity}: its id was never handed out (next is {store.next_id})")
-            ids.append(identity)
-            starts.append(len(targets))
-            targets.extend(self._check_object(identity, pointer))
-        starts.append(len(targets))
+        """Every object: id, entry, canonical value, references; then what the root reaches."""
+        live, next_id = self._live, self._store.next_id
+        self._objects = len(live)
+        for identity in live.ids[(live.ids < C.ROOT_ID) | (live.ids >= next_id)].tolist():
+            self._error(f"object {identity}: its id was never handed out (next is {next_id})")
+        for number, (identity, pointer) in enumerate(live.unsound()):
+            if not number & 4095:
+                self._progress("objects", number, 0)
+            found = self._check_object(identity, pointer)
+            if found is not None:
+                self._note_object(identity, pointer.kind, found)
         self._check_composites()
-        if self._objects and C.ROOT_ID not in exists:
+        if self._objects and C.ROOT_ID not in live.ids:
             self._error("there are objects and no root (object 1)")
-        self._check_references(exists, ids, starts, targets)
+        self._check_references()
 
-    def _check_object(self, identity: int, pointer: Pointer) -> list[int]:
+    def _check_object(self, identity: int, pointer: Pointer) -> list[int] | None:
+        """The ids that an object mentions; None, and a finding, when it cannot be read."""
         try:
             stored = self._store.read_at(identity, pointer)
             self._bytes += entries.size(pointer.payload_bytes)
-            found = kinds.references(stored.kind, stored.payload)
-            if stored.kind in composites.KINDS:
-                self._composites.append(identity)
-            return found
+            return kinds.references(stored.kind, stored.payload)
         except KhorosError as error:
             if not isinstance(error, ObjectError):
                 error.offset = self._store.device.base + pointer.offset
             self._bad(error, "" if isinstance(error, ObjectError) else f"object {identity}")
-        return []
+        return None
 
     def _check_composites(self) -> None:
         """What is made of several objects holds together, and no node is part of two."""
         owners: dict[int, int] = {}
         pieces: dict[int, int] = {}
-        for number, identity in enumerate(self._composites):
+        for number, identity in enumerate(sorted(self._composites)):
             if not number & 1023:
                 self._progress("trees and functions", number, len(self._composites))
             try:
@@ -312,25 +350,11 @@ class Check:
                 if other != identity:
                     self._error(f"object {node} is a part of object {other} and of object {identity}")
 
-    def _check_references(self, exists: Marks, ids: array[int], starts: array[int],
-                          targets: array[int]) -> None:
-        place = {identity: number for number, identity in enumerate(ids)}
-        reached, pending = Marks(self._store.next_id), [C.ROOT_ID]
-        reached.add(C.ROOT_ID)
-        count = 0
-        while pending:
-            number = place.get(pending.pop())
-            if number is None:
-                continue
-            count += 1
-            for target in targets[starts[number] : starts[number + 1]]:
-                if reached.add(target):
-                    pending.append(target)
-        for number, identity in enumerate(ids):
-            for target in targets[starts[number] : starts[number + 1]]:
-                if target not in exists and identity in reached:
-                    self._error(f"object {identity} refers to object {target}, which does not exist")
-        self._unreachable = len(ids) - count
+    def _check_references(self) -> None:
+        reached = self._live.reach(C.ROOT_ID)
+        for identity, target in reached.dangling:
+            self._error(f"object {identity} refers to object {target}, which does not exist")
+        self._unreachable = len(self._live) - reached.objects
         if self._unreachable and not self.errors_so_far("object"):
             self._note(f"{self._unreachable} objects cannot be reached from the root (garbage)")
 
@@ -343,16 +367,15 @@ class Check:
             return
         live: Counter[int] = Counter()
         count = total = 0
-        for identity, fields in self._readable_leaves(store.objects):
-            pointer = Pointer.of(*fields)
-            if pointer is None or not store.geometry.holds(
-                pointer.offset, entries.size(pointer.payload_bytes)
-            ):
-                self._error(f"object {identity}: its pointer leaves the log")
+        quiet = Check(store)
+        for level, number, data in quiet._pages_of(store.objects, ""):
+            if level:
                 continue
-            size = entries.size(pointer.payload_bytes)
-            live[store.geometry.segment_of_offset(pointer.offset)] += size
-            count, total = count + 1, total + size
+            found = footprint(number, data, store.geometry)
+            for identity in found.outside:
+                self._error(f"object {identity}: its pointer leaves the log")
+            live.update(found.sizes)
+            count, total = count + found.objects, total + sum(found.sizes.values())
         self._compare("object_count of the checkpoint", record.object_count, count)
         self._compare("object_bytes of the checkpoint", record.object_bytes, total)
         self._check_segment_rows(live, record)
@@ -409,6 +432,8 @@ class Check:
                             f"{' and others' if len(missing) > 1 else ''}")
             if extra:
                 self._error(f"the transaction table has t{extra[0]}, which never was")
+        if oldest > record.transaction:
+            self._error(f"the oldest transaction is t{oldest}, and the newest t{record.transaction}")
 
     def _check_snapshots(self) -> None:
         for snapshot in self._store.snapshots:
@@ -421,7 +446,7 @@ class Check:
                 continue
             for identity, fields in self._leaves(index, f"snapshot {name}"):
                 pointer = Pointer.of(*fields)
-                if pointer is not None:
+                if pointer is not None and not self._live.is_sound(identity, pointer):
                     self._check_object(identity, pointer)
 
 

@@ -11,7 +11,7 @@ place, without a thought for power cuts.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from construct import Construct
@@ -28,6 +28,7 @@ from .geometry import Geometry
 from .records import Record
 
 _SLOT = derive.packer(POINTER)
+_EMPTY_SLOT = bytes(_SLOT.size)
 _CRC_BYTES = 4
 _PAGES = entries.PAGE_KINDS
 
@@ -148,7 +149,8 @@ class _Mending:
         """Pointers, and what a commit record says of others."""
         if kind in _PAGES:
             for at in range(0, len(payload) - _SLOT.size + 1, _SLOT.size):
-                self._pointer(payload, at)
+                if payload[at : at + _SLOT.size] != _EMPTY_SLOT:
+                    self._pointer(payload, at)
         elif kind == C.KIND_CHECKPOINT:
             self._pointers(CHECKPOINT, payload, 0)
             for at in range(CHECKPOINT.sizeof(), len(payload) - SNAPSHOT.sizeof() + 1, SNAPSHOT.sizeof()):
@@ -235,3 +237,9 @@ def _geometry_of(copies: Iterable[Record]) -> Geometry | None:
 def mend(device: Device, *, write: bool = True) -> Counter[str]:
     """Make every checksum right; how many of each kind were wrong. NoSuperblock when no copy has the magic."""
     return _Mending(device).run(write=write)
+
+
+def frames_of(device: Device) -> Iterator[tuple[int, int, int]]:
+    """(offset, payload bytes, entries) of every frame header in the log, in log order, right or wrong."""
+    for frame in _Mending(device)._frames():
+        yield frame.offset, frame.payload_bytes, frame.entry_count

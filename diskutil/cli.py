@@ -42,6 +42,8 @@ COMMANDS = {
     "backup": ("backup", "Copy an image with its history, also a running machine's."),
     "repair": ("repair", "Write a new image of what a damaged one still holds."),
     "fixsum": ("fixsum", "Make all checksums right after a hand edit."),
+    "torture": ("torture", "Prove the store on disks that fail in every way."),
+    "fuzz": ("fuzz", "Change images' structures and compare both readers."),
     "bisect": ("bisect", "Find the transaction from which on a test fails."),
 }
 

@@ -7,7 +7,8 @@ Pure: bytes in, tuples or an EntryError out. `walk` reads the headers of a paylo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from google_crc32c import extend as crc32c_extend
 from google_crc32c import value as crc32c
@@ -18,10 +19,16 @@ from khoros.formats import constants as C
 from .errors import EntryError
 from .records import Pointer
 
+if TYPE_CHECKING:
+    import numpy
+
 HEADER = derive.packer(ENTRY_HEADER)
 HEADER_BYTES = HEADER.size
 CRC_OFFSET = derive.offset_of(ENTRY_HEADER, "crc")
 _TAG_MAX = (1 << 63) - 1
+_UNIT = C.PLACE_UNIT_BYTES
+_LENGTH_OFFSET = derive.offset_of(ENTRY_HEADER, "payload_bytes")
+_ROUND = HEADER_BYTES + _UNIT - 1
 
 OBJECT_KINDS = frozenset((C.KIND_TABLE, C.KIND_FUNCTION, C.KIND_CHUNK, C.KIND_CELL, C.KIND_TREE,
                           C.KIND_TREE_NODE, C.KIND_MAP, C.KIND_MAP_NODE))
@@ -43,6 +50,10 @@ class Entry(NamedTuple):
     id: int
     payload_bytes: int
     crc: int
+
+
+# What a NamedTuple's own constructor makes, in half the time.
+_entry = partial(tuple.__new__, Entry)
 
 
 def size(payload_bytes: int) -> int:
@@ -71,11 +82,39 @@ def walk(payload: bytes, count: int) -> Iterator[Entry]:
             raise EntryError(what="an entry overruns the payload", offset=at,
                              expected=f"at most {end - at - HEADER_BYTES} bytes",
                              found=payload_bytes if tag <= _TAG_MAX else f"tag {tag:#x}")
-        yield Entry(at, tag >> C.ID_BITS, tag & C.ID_MASK, payload_bytes, crc)
+        yield _entry((at, tag >> C.ID_BITS, tag & C.ID_MASK, payload_bytes, crc))
         at = after
     if at != end:
         raise EntryError(what="the entries do not fill the payload", offset=at,
                          expected=f"{end} bytes", found=at)
+
+
+def headers(payload: bytes, count: int) -> tuple[list[int], numpy.ndarray]:
+    """What `walk` finds, many times as fast: the offsets of the `count` entries, and their headers as the schema's columns.
+
+    Only the lengths are followed one by one; everything else is gathered at once, from wherever a header may stand. Raises
+    as `walk` does.
+    """
+    import numpy
+
+    if len(payload) % _UNIT == 0:
+        words = numpy.frombuffer(payload, "<u4").astype("u4", copy=False).data
+        offsets, at, end = [], 0, len(payload)
+        try:
+            for _ in range(count):
+                offsets.append(at)
+                at = (at + words[(at + _LENGTH_OFFSET) // 4] + _ROUND) & ~(_UNIT - 1)
+        except IndexError:
+            at = -1
+        if at == end:
+            everywhere = numpy.ndarray((max(end - HEADER_BYTES, -_UNIT) // _UNIT + 1,), derive.dtype(ENTRY_HEADER), payload,
+                                       strides=(_UNIT,))  # fmt: skip
+            found = everywhere[numpy.array(offsets, numpy.int64) // _UNIT]
+            if not (found["tag"] > _TAG_MAX).any():
+                return offsets, found
+    for _ in walk(payload, count):
+        pass
+    raise AssertionError("walk takes what was refused here")
 
 
 def verify(data: bytes, entry: Entry) -> bytes:
@@ -88,14 +127,36 @@ def verify(data: bytes, entry: Entry) -> bytes:
     return payload
 
 
+def verified(data: bytes, offsets: list[int], found: numpy.ndarray) -> list[bytes]:
+    """The payloads of the entries that `headers` found in `data`; EntryError, as `verify`, for the first wrong one."""
+    lengths = found["payload_bytes"]
+    payloads = [data[at + HEADER_BYTES : at + HEADER_BYTES + length] for at, length in zip(offsets, lengths.tolist(), strict=True)]
+    covered = [data[at : at + CRC_OFFSET] for at in offsets]
+    computed = list(map(crc32c_extend, map(crc32c, covered), payloads))
+    if computed != found["crc"].tolist() or _is_padded_wrongly(data, offsets, lengths):
+        for at, length, crc in zip(offsets, lengths.tolist(), found["crc"].tolist(), strict=True):
+            verify(data, Entry(at, 0, 0, length, crc))
+    return payloads
+
+
+def _is_padded_wrongly(data: bytes, offsets: list[int], lengths: numpy.ndarray) -> bool:
+    """Whether what stands behind a payload, up to the next entry, is not zero."""
+    import numpy
+
+    ends = numpy.array(offsets, numpy.int64) + HEADER_BYTES + lengths
+    used = ends % _UNIT
+    last_words = numpy.frombuffer(data, "<u8")[(ends - 1) // _UNIT]
+    return bool(((used != 0) & (last_words >> (8 * used).astype(numpy.uint64) != 0)).any())
+
+
 def checked(data: bytes, entry: Entry) -> bytes:
     """The payload of an entry that `walk` found; EntryError for a wrong CRC. The padding is not looked at."""
     start = entry.offset + HEADER_BYTES
     payload = data[start : start + entry.payload_bytes]
     computed = crc32c_extend(crc32c(data[entry.offset : entry.offset + CRC_OFFSET]), payload)
     if computed != entry.crc:
-        raise EntryError(what="checksum", offset=entry.offset, expected=f"{computed:#010x}",
-                         found=f"{entry.crc:#010x}")
+        raise EntryError(what="checksum", offset=entry.offset, expected=f"{entry.crc:#010x}",
+                         found=f"{computed:#010x}")
     return payload
 
 

@@ -134,6 +134,8 @@ class SuperblocksDisagree(SuperblockError):
 class ChecksumError(FormatError):
     """bad checksum of {what}"""
 
+    # As in the guest: `expected` is what the record states, `found` what its bytes come to.
+
     code = "corrupt"
 
 
@@ -303,11 +305,12 @@ class BisectionFailed(KhorosError):
 
 
 def exit_codes() -> list[tuple[int, str, str]]:
-    """Rows (exit code, code, message) of every error class, for the documented table."""
+    """Rows (exit code, code, message) of every error class of this file, for the documented table."""
     rows = []
     pending: list[type[KhorosError]] = [KhorosError]
     while pending:
         kind = pending.pop()
-        rows.append((kind.exit_code, kind.code, (kind.__doc__ or "").strip().splitlines()[0]))
+        if kind.__module__ == __name__:
+            rows.append((kind.exit_code, kind.code, (kind.__doc__ or "").strip().splitlines()[0]))
         pending += kind.__subclasses__()
     return sorted(rows)

@@ -53,8 +53,8 @@ def header(data: bytes) -> Record:
     record = Record(derive.unpack(FRAME_HEADER, data))
     computed = crc32c(bytes(data[:CRC_OFFSET]))
     if computed != record.header_crc:
-        raise FrameError(what="header checksum", expected=f"{computed:#010x}",
-                         found=f"{record.header_crc:#010x}")
+        raise FrameError(what="header checksum", expected=f"{record.header_crc:#010x}",
+                         found=f"{computed:#010x}")
     if record.reserved:
         raise FrameError(what="reserved", expected=0, found=record.reserved)
     for name in _WIDE:
@@ -90,8 +90,8 @@ def body(record: Record, data: bytes) -> bytes:
     payload = data[HEADER_BYTES:end]
     computed = crc32c(payload)
     if computed != record.payload_crc:
-        raise FrameError(what="payload checksum", expected=f"{computed:#010x}",
-                         found=f"{record.payload_crc:#010x}")
+        raise FrameError(what="payload checksum", expected=f"{record.payload_crc:#010x}",
+                         found=f"{computed:#010x}")
     if data.count(0, end) != len(data) - end:
         raise FrameError(what="padding", expected="zeros", found="other bytes")
     return payload

@@ -344,7 +344,7 @@ def decode_cell(data: bytes) -> Any:
 def references(kind: int, data: bytes) -> list[int]:
     """The ids that an object of that kind mentions, in order. ValueFormatError if it is not canonical."""
     if kind == C.KIND_TABLE:
-        return codec.references(codec.decode_table(data))
+        return codec.table_references(data)
     if kind == C.KIND_TREE:
         tree = decode_tree(data)
         if isinstance(tree, StringTree):

@@ -118,6 +118,8 @@ class Store:
             record, snapshots = parse_checkpoint(payload)
             if identity != record.sequence & C.ID_MASK:
                 raise CheckpointError(what="id", expected=record.sequence, found=identity)
+            if not self.geometry.log_lba <= record.frame_lba < self.geometry.end_lba:
+                raise CheckpointError(what="frame_lba", expected="a place in the log", found=record.frame_lba)
         except KhorosError as error:
             raise CheckpointError(
                 file=self.device.name, offset=self.device.base + pointer.offset,
@@ -302,10 +304,44 @@ def parse_checkpoint(payload: bytes) -> tuple[Record, list[Record]]:
         if record[name] > C.LEVELS_MAX or (root is None) != (record[name] == 0):
             raise CheckpointError(what=name, expected=f"0 to {C.LEVELS_MAX}, 0 only without a root",
                                   found=record[name])
-    return record, [
+    snapshots = [
         Record(derive.unpack(SNAPSHOT, payload, CHECKPOINT_BYTES + number * SNAPSHOT_BYTES))
         for number in range(count)
     ]
+    _check_snapshots(snapshots, record.transaction)
+    return record, snapshots
+
+
+_ROOT_KINDS = {"object": C.KIND_OBJECT_PAGE, "segment": C.KIND_SEGMENT_PAGE}
+
+
+def _check_snapshots(snapshots: list[Record], newest: int) -> None:
+    """CheckpointError unless names are what SPEC says, and each snapshot has its trees and is not newer than those behind it."""
+    names: set[bytes] = set()
+    before = 0
+    for number, record in enumerate(snapshots, 1):
+        check_integers(record, CheckpointError)
+        name = bytes(record.name).rstrip(b"\0")
+        if not name or b"\0" in name or name in names or not _is_utf8(name):
+            raise CheckpointError(what=f"name of snapshot {number}", expected="unique UTF-8", found=bytes(record.name).hex())
+        if not before <= record.transaction <= newest:
+            raise CheckpointError(what=f"transaction of snapshot {number}", expected=f"{before} to {newest}",
+                                  found=record.transaction)
+        for tree, kind in _ROOT_KINDS.items():
+            root, levels = record.pointer(f"{tree}s"), record[f"{tree}_levels"]
+            if levels > C.LEVELS_MAX or (root is None) != (levels == 0) or (root and root.kind != kind):
+                raise CheckpointError(what=f"{tree}_levels of snapshot {number}",
+                                      expected=f"0 to {C.LEVELS_MAX}, 0 only without a root", found=levels)
+        names.add(name)
+        before = record.transaction
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def open_device(path: str | os.PathLike[str], *, writable: bool = False) -> FileDevice:

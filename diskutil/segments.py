@@ -84,12 +84,18 @@ class Segments:
         """Live bytes of the segment that an object lies in grow or shrink by `size`."""
         segment = self.geometry.segment_of_offset(pointer.offset)
         record = self.get(segment)
-        live = record.live_bytes + size
+        self.changed[segment] = record._replace(live_bytes=self._checked(segment, record.live_bytes + size))
+
+    def check(self, segment: int) -> None:
+        """FormatError when a segment's row says what cannot be: before a writer changes anything."""
+        self._checked(segment, self.get(segment).live_bytes)
+
+    def _checked(self, segment: int, live: int) -> int:
         if not 0 <= live <= self.geometry.segment_bytes:
             raise FormatError(what=f"live bytes of segment {segment} do not add up",
                               expected=f"0 to {self.geometry.segment_bytes}", found=live,
                               advice="run khoros-disk check")
-        self.changed[segment] = record._replace(live_bytes=live)
+        return live
 
     def account_changes(self, store: Store) -> Totals:
         """Move live bytes for every object that changed since the checkpoint; objects and their bytes in all."""

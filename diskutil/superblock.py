@@ -18,6 +18,7 @@ from khoros.formats.superblock import MAGIC, SIZE, SUPERBLOCK
 from .device import Device
 from .errors import (
     ChecksumError,
+    DeviceError,
     FormatError,
     KhorosError,
     NewerFormat,
@@ -74,7 +75,7 @@ def parse(data: bytes, lba: int) -> Record:
     computed = crc32c(bytes(data[:CRC_OFFSET]))
     if computed != record.crc:
         raise ChecksumError(
-            what="the superblock", expected=f"{computed:#010x}", found=f"{record.crc:#010x}"
+            what="the superblock", expected=f"{record.crc:#010x}", found=f"{computed:#010x}"
         )
     if record.format_major != C.FORMAT_MAJOR:
         raise NewerFormat(
@@ -120,6 +121,11 @@ def _read_slot(device: Device, lba: int, parity: int, head: bool) -> Slot:
 
 def choose(slots: list[Slot], device: Device) -> Record:
     """The superblock in force, or the error that refuses the image."""
+    for parity in (0, 1):
+        lost = [slot.error for slot in slots if slot.parity == parity and isinstance(slot.error, DeviceError)]
+        if len(lost) == 2:
+            # A cut leaves at most one copy so; what they said may be the newest there was.
+            raise lost[0]
     for slot in slots:
         if isinstance(slot.error, NewerFormat):
             raise slot.error

@@ -47,6 +47,7 @@ __all__ = ["Committed", "Created", "Item", "Writer", "mkfs", "open_writer"]
 
 
 _GARBAGE_BATCH = 8192
+_INCARNATION_MAX = 0xFFFFFFFF
 
 
 class Item(NamedTuple):
@@ -157,6 +158,7 @@ class Writer:
                                  f"{terms.most_bytes}")
         reserve = terms.reserve
         release = self._admit(items, sizes, reserve)
+        self._check_segments(items)
         self._claim()
         plan = self._make_room(items, sizes, reserve, release)
         encoded = [entries.encode(item.kind, item.id, item.payload) for item in items]
@@ -276,6 +278,15 @@ class Writer:
             self.store.replayed.objects[item.id] = (
                 None if item.kind == C.KIND_DELETE else pointer)
 
+    def _check_segments(self, items: Sequence[Item]) -> None:
+        """What the segment table says of the segments that a transaction changes can be: else nothing is written at all."""
+        geometry = self.store.geometry
+        self._segments.check(geometry.segment_of_position(self.store.replayed.position.lba))
+        for item in items:
+            before = self.store.pointer(item.id)
+            if before is not None:
+                self._segments.check(geometry.segment_of_offset(before.offset))
+
     def _can_checkpoint(self) -> bool:
         """Whether a checkpoint of what is known now fits, in the worst case."""
         pages = checkpointing.pages_bound(self.store, 0, self.next_id, 0)
@@ -362,6 +373,8 @@ class Writer:
                            advice="open the image again")
         if self._claimed:
             return
+        if self.store.superblock.incarnation_claimed >= _INCARNATION_MAX:
+            raise ReadOnly(file=self.store.device.name, what="it was mounted for writing as often as can be counted")
         slots = superblock.read_slots(self.store.device)
         now = superblock.choose(slots, self.store.device)
         if superblock.head_crc(now) != superblock.head_crc(self.store.superblock):

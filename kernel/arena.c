@@ -70,12 +70,25 @@ static struct arena_page *page_of(void *block)
 
 static bool within_quota(const struct arena *arena, size_t pages)
 {
-    if (!arena->essential && !pages_spare(pages))
+    if ((!arena->essential && !pages_spare(pages))
+        || !account_can_pay(arena->account, pages * PAGE_SIZE))
         return false;
     size_t taken = arena->page_count;
     if (arena->bytes_elsewhere)
         taken += PAGES_OF(*arena->bytes_elsewhere);
     return pages <= arena->page_limit && taken <= arena->page_limit - pages;
+}
+
+static void count_taken(struct arena *arena, size_t pages)
+{
+    arena->page_count += pages;
+    account_add(arena->account, pages * PAGE_SIZE);
+}
+
+static void count_given_back(struct arena *arena, size_t pages)
+{
+    arena->page_count -= pages;
+    account_subtract(arena->account, pages * PAGE_SIZE);
 }
 
 /* --- pages of small blocks ------------------------------------------------------------------- */
@@ -110,7 +123,7 @@ static struct arena_page *page_take(struct arena *arena, unsigned class)
         if (page->next)
             page->next->previous = page;
         arena->pages = page;
-        arena->page_count++;
+        count_taken(arena, 1);
     }
     preempt_enable();
     if (page) {
@@ -133,7 +146,7 @@ static void page_give_back(struct arena *arena, struct arena_page *page)
         arena->pages = page->next;
     if (page->next)
         page->next->previous = page->previous;
-    arena->page_count--;
+    count_given_back(arena, 1);
     ASAN_UNPOISON_MEMORY_REGION(page, PAGE_SIZE);
     page_free(page, 1);
     preempt_enable();
@@ -222,7 +235,7 @@ static void *run_alloc(struct arena *arena, size_t bytes)
         if (run->next)
             run->next->previous = run;
         arena->runs = run;
-        arena->page_count += pages;
+        count_taken(arena, pages);
     }
     preempt_enable();
     if (!run)
@@ -242,7 +255,7 @@ static void run_free(struct arena *arena, void *block)
         arena->runs = run->next;
     if (run->next)
         run->next->previous = run->previous;
-    arena->page_count -= run->pages;
+    count_given_back(arena, run->pages);
     page_free(run, run->pages);
     preempt_enable();
 }
@@ -260,10 +273,12 @@ static bool run_resize(struct arena *arena, void *block, size_t pages)
         page_free((char *)run + pages * PAGE_SIZE, old_pages - pages);
     else if (pages > old_pages)
         done = page_extend_raw(run, old_pages, pages);
-    if (done) {
-        arena->page_count += pages - old_pages;
+    if (done && pages < old_pages)
+        count_given_back(arena, old_pages - pages);
+    else if (done)
+        count_taken(arena, pages - old_pages);
+    if (done)
         run->pages = pages;
-    }
     preempt_enable();
     if (done && pages > old_pages && !arena->raw)
         memset((char *)run + old_pages * PAGE_SIZE, 0, (pages - old_pages) * PAGE_SIZE);
@@ -336,18 +351,24 @@ void *arena_resize(struct arena *arena, void *block, size_t old_bytes, size_t ne
     return moved;
 }
 
-void arena_drop(struct arena *arena)
+bool arena_drop(struct arena *arena, size_t *budget)
 {
-    struct arena_page *page = arena->pages, *next_page;
-    for (; page; page = next_page) {
-        next_page = page->next;
+    for (; arena->pages && *budget > 0; --*budget) {
+        struct arena_page *page = arena->pages;
+        arena->pages = page->next;
         ASAN_UNPOISON_MEMORY_REGION(page, PAGE_SIZE);
         page_free(page, 1);
+        count_given_back(arena, 1);
     }
-    struct arena_run *run = arena->runs, *next_run;
-    for (; run; run = next_run) {
-        next_run = run->next;
-        page_free(run, run->pages);
+    for (; arena->runs && *budget > 0; --*budget) {
+        struct arena_run *run = arena->runs;
+        size_t pages = run->pages;
+        arena->runs = run->next;
+        page_free(run, pages);
+        count_given_back(arena, pages);
     }
+    if (arena->pages || arena->runs)
+        return false;
     arena_start(arena, arena->page_limit);
+    return true;
 }

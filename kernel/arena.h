@@ -2,9 +2,9 @@
  *
  * Small requests (up to ARENA_SMALL_BYTES) come from pages that each hold one size class; larger
  * ones are runs of pages of their own. The quota counts whole pages, so it bounds the memory really
- * taken; `used_bytes` counts what was asked for, exactly. arena_drop gives every page back at once,
- * whatever its owner was doing: the lists of pages change only with pre-emption deferred, and
- * nothing else is needed to find them.
+ * taken; `used_bytes` counts what was asked for, exactly. arena_drop gives every page back, whatever its
+ * owner was doing: the lists of pages change only with pre-emption deferred, and nothing else is needed
+ * to find them.
  *
  * What an arena hands out in large blocks was zeroed, so that no process ever has before it what another
  * has left behind; `raw` leaves that out, for what the kernel alone reads.
@@ -17,6 +17,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "account.h"
 
 #define ARENA_CLASSES 29
 #define ARENA_SMALL_BYTES 2016
@@ -33,6 +35,7 @@ struct arena {
     bool essential;                             /* may take the pages kept back, see pages_spare */
     bool raw;                                   /* large blocks are not zeroed */
     const size_t *bytes_elsewhere;              /* what counts against it besides, or NULL */
+    struct account *account;                    /* where its pages count as well, or NULL */
     size_t used_bytes;                          /* sum of the sizes asked for and not freed */
 };
 
@@ -48,6 +51,8 @@ void arena_free(struct arena *arena, void *block, size_t bytes);
  * when the machine has no page left. */
 void *arena_resize(struct arena *arena, void *block, size_t old_bytes, size_t new_bytes);
 
-void arena_drop(struct arena *arena);
+/* Gives back everything, at most *budget pages and larger blocks, which it counts down; nothing is
+ * allocated from the arena any more. → is it empty? */
+bool arena_drop(struct arena *arena, size_t *budget);
 
 #endif

@@ -145,7 +145,7 @@ static bool memory_attach(struct block *block, uint8_t *bytes, size_t size_bytes
     if (memory)
         object_hold(&memory->object);   /* by its windows */
     if (made && pages > 0) {
-        bytes = limit == ANYWHERE ? page_alloc_raw(pages) : page_alloc_below(pages, limit);
+        bytes = limit == ANYWHERE ? page_alloc_raw(pages) : page_alloc_below_raw(pages, limit);
         made = bytes != NULL;
     }
     if (made) {

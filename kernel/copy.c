@@ -87,7 +87,7 @@ void message_destroy_chain(struct message *chain)
     preempt_enable();
 }
 
-bool message_move(struct message *message, struct object_owner *to)
+static bool move(struct message *message, struct object_owner *to)
 {
     size_t cost = object_cost(&message->capability.object);
     for (size_t i = 0; i < message->attachment_count; i++)
@@ -102,6 +102,15 @@ bool message_move(struct message *message, struct object_owner *to)
                 object_hand_over(&message->attachments[i]->object, to);
     }
     preempt_enable();
+    return paid;
+}
+
+bool message_move(struct message *message, struct object_owner *to)
+{
+    bool paid;
+    do
+        paid = move(message, to);
+    while (!paid && memory_reclaim());
     return paid;
 }
 

@@ -34,7 +34,7 @@ struct level {
     bool outward;
 };
 
-static struct level enter_thread(lua_State *L, lua_State *co)
+static inline struct level enter_thread(lua_State *L, lua_State *co)
 {
     struct process *process = process_of_thread(L);
     struct level level = {process, process->outward};
@@ -69,9 +69,9 @@ static void mark_left(lua_State *co)
     co->status = LUA_ERRRUN;
 }
 
-/* Resumes `co` with the topmost `count` values of L. Results end up on L: as many as returned, one
- * error value if FAILED. PASSES: a yield that is not for user code is on its way out. LEFT: the
- * evaluation around it is being abandoned. */
+/* Resumes `co` with the topmost `count` values of L. Its results are on top of co, as many as returned, for
+ * move_results(); an error value if FAILED is on L. PASSES: a yield that is not for user code is on its
+ * way out. LEFT: the evaluation around it is being abandoned. */
 static int resume_thread(lua_State *L, lua_State *co, int count)
 {
     if (!lua_checkstack(co, count)) {
@@ -80,7 +80,8 @@ static int resume_thread(lua_State *L, lua_State *co, int count)
         return FAILED;
     }
     int results;
-    lua_xmove(L, co, count);
+    if (count > 0)
+        lua_xmove(L, co, count);
     struct level level = enter_thread(L, co);
     int status = lua_resume(co, L, count, &results);
     return_to_thread(L, co, level);
@@ -101,8 +102,14 @@ static int resume_thread(lua_State *L, lua_State *co, int count)
         lua_pushliteral(L, "too many results to resume");
         return FAILED;
     }
-    lua_xmove(co, L, results);
     return results;
+}
+
+/* L has room for them and one more. */
+static void move_results(lua_State *L, lua_State *co, int results)
+{
+    if (results > 0)
+        lua_xmove(co, L, results);
 }
 
 /* LEFT, as above, or a Lua status. */
@@ -118,34 +125,40 @@ static int close_thread(lua_State *L, lua_State *co)
 
 static int continue_resume(lua_State *L, int status, lua_KContext context);
 
-static int finish_resume(lua_State *L, int results)
+static int finish_resume(lua_State *L, lua_State *co, int results)
 {
     if (results == PASSES)
         return lua_yieldk(L, 0, 0, continue_resume);
     if (results == LEFT)
         coroutine_leave(L);
     lua_pushboolean(L, results != FAILED);
-    int count = results == FAILED ? 1 : results;
-    lua_insert(L, -1 - count);
-    return count + 1;
+    if (results == FAILED) {
+        lua_insert(L, -2);
+        return 2;
+    }
+    move_results(L, co, results);
+    return results + 1;
 }
 
 static int continue_resume(lua_State *L, int status, lua_KContext context)
 {
     (void)status, (void)context;
-    return finish_resume(L, resume_thread(L, lua_tothread(L, 1), 0));
+    lua_State *co = lua_tothread(L, 1);
+    return finish_resume(L, co, resume_thread(L, co, 0));
 }
 
 static lua_State *check_thread(lua_State *L, int index)
 {
-    luaL_checktype(L, index, LUA_TTHREAD);
-    return lua_tothread(L, index);
+    lua_State *co = lua_tothread(L, index);
+    if (!co)
+        luaL_checktype(L, index, LUA_TTHREAD);
+    return co;
 }
 
 static int l_coroutine_resume(lua_State *L)
 {
     lua_State *co = check_thread(L, 1);
-    return finish_resume(L, resume_thread(L, co, lua_gettop(L) - 1));
+    return finish_resume(L, co, resume_thread(L, co, lua_gettop(L) - 1));
 }
 
 /* --- coroutine.wrap -------------------------------------------------------------------------- */
@@ -177,7 +190,10 @@ static int finish_wrap(lua_State *L, lua_State *co, int results)
         return lua_yieldk(L, 0, 0, continue_wrap);
     if (results == LEFT)
         coroutine_leave(L);
-    return results == FAILED ? raise_from(L, co) : results;
+    if (results == FAILED)
+        return raise_from(L, co);
+    move_results(L, co, results);
+    return results;
 }
 
 static int continue_wrap(lua_State *L, int status, lua_KContext context)
@@ -261,7 +277,7 @@ static int run_evaluation(lua_State *L, lua_State *co, int count, lua_KContext d
         return lua_yieldk(L, 0, depth, continue_evaluate);
     if (results >= 0) {
         lua_pushboolean(L, true);
-        lua_insert(L, -1 - results);
+        move_results(L, co, results);
         results++;
     } else if (results == FAILED) {
         results = describe_failure(L, co, depth);

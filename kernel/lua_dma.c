@@ -116,6 +116,7 @@ static bool describe(struct region *table, uintptr_t address, size_t count)
     return false;
 }
 
+/* Converting an argument may run a finalizer, which may use the engine: the state is looked at last. */
 static struct engine *check_state(lua_State *L, enum engine_state state, const char *wrong)
 {
     struct engine *engine = capability_check(L, 1, &engine_kind);
@@ -137,9 +138,9 @@ static uintptr_t check_bytes(lua_State *L, lua_Integer position, lua_Integer cou
 static int l_dma_prepare(lua_State *L)
 {
     static const char *const directions[] = {"in", "out", NULL};
-    struct engine *engine = check_state(L, IDLE, "a transfer is under way");
     bool into = luaL_checkoption(L, 2, NULL, directions) == 0;
     lua_Integer position = luaL_checkinteger(L, 4), count = luaL_checkinteger(L, 5);
+    struct engine *engine = check_state(L, IDLE, "a transfer is under way");
     uintptr_t address = check_bytes(L, position, count);
     luaL_argcheck(L, describe(engine->table, address, (size_t)count), 5, "too many bytes");
     block_pin(L, 3, position, count, &engine->pin);
@@ -216,7 +217,7 @@ static int l_dma(lua_State *L)
     engine->pin.break_off = break_off;
     preempt_disable();
     if (object_charge(&engine->capability.object, PAGE_SIZE))
-        engine->table = page_alloc_below(1, REACH);
+        engine->table = page_alloc_below_raw(1, REACH);
     preempt_enable();
     if (!engine->table)
         luaL_error(L, "not enough memory");

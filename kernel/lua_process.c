@@ -1,6 +1,7 @@
 /* The supervisor's bindings: core.process and the handle's methods, core.endpoint.
  *
- *   core.process{name=, memory=bytes [, stack=bytes] [, unsafe=true] [, essential=true]} → handle | nil, "memory"
+ *   core.process{name=, memory=bytes [, stack=bytes] [, account=] [, unsafe=true] [, essential=true]}
+ *                                  → handle | nil, "memory"
  *   h:load(source, chunk_name, …)  what it shall run: chunk(kernel, …); values travel as messages do,
  *                                  messages among them are handed over and unpacked there → boolean
  *   h:run(slice_ticks)             runs it until it stops; then why:
@@ -12,11 +13,15 @@
  *                                  and unpacked there → true | nil, "memory"
  *   h:interrupt()                  abandon its evaluate() → was there one?
  *   h:memory() → held, limit, used (bytes)   h:cpu() → nanoseconds   h:ended() → boolean
- *   h:kill()                       gives back all it holds, whatever it was doing
+ *   h:kill([budget])               gives back all it holds, whatever it was doing; at most so many pages
+ *                                  and objects of it now → is that all?
+ *   core.reap(budget) → boolean    goes on giving back what killed processes held → is that all?
  *
  *   core.pack(…) → message         core.unpack(message) → its values; the message is gone
  *   m:size() → bytes               m:free() → it and what it carries are gone
  *   core.free_bytes() → memory that nobody has
+ *   core.account(bytes) → account: what several processes may hold together (account.h);
+ *                                  a:used() → bytes, limit
  *   core.endpoint(process_id [, badge]) → endpoint: e:process(), e:badge(). Copied when sent.
  */
 #include <stdio.h>
@@ -49,6 +54,58 @@ static const struct capability_kind process_kind = {
     .fixed = process_fixed,
 };
 
+/* --- accounts -------------------------------------------------------------------------------- */
+
+struct account_handle {
+    struct capability capability;
+    struct account *account;
+};
+
+static const luaL_Reg account_methods[];
+
+static void release_account(struct object *object)
+{
+    account_let_go(((struct account_handle *)object)->account);
+}
+
+static const char *account_fixed(struct capability *capability)
+{
+    (void)capability;
+    return "only the supervisor holds accounts";
+}
+
+static const struct capability_kind account_kind = {
+    .name = "account", .methods = account_methods, .release = release_account,
+    .fixed = account_fixed,
+};
+
+static int l_account_create(lua_State *L)
+{
+    lua_Integer limit = luaL_checkinteger(L, 1);
+    luaL_argcheck(L, limit > 0, 1, "out of range");
+    struct account_handle *handle = capability_new(L, &account_kind, sizeof *handle);
+    handle->account = account_new((size_t)limit);
+    if (!handle->account)
+        return luaL_error(L, "not enough memory");
+    account_hold(handle->account);
+    return 1;
+}
+
+static int l_account_used(lua_State *L)
+{
+    const struct account_handle *handle = capability_check(L, 1, &account_kind);
+    lua_pushinteger(L, (lua_Integer)handle->account->bytes);
+    lua_pushinteger(L, (lua_Integer)handle->account->bytes_limit);
+    return 2;
+}
+
+static const luaL_Reg account_methods[] = {
+    {"used", l_account_used},
+    {NULL, NULL},
+};
+
+/* --- processes ------------------------------------------------------------------------------- */
+
 static lua_Integer option(lua_State *L, const char *name, lua_Integer otherwise)
 {
     lua_getfield(L, 1, name);
@@ -63,6 +120,9 @@ static int l_process_create(lua_State *L)
     lua_Integer memory = option(L, "memory", MEMORY_BYTES), stack = option(L, "stack", STACK_BYTES);
     luaL_argcheck(L, memory > 0, 1, "memory out of range");
     luaL_argcheck(L, stack >= STACK_BYTES_LEAST && stack % PAGE_SIZE == 0, 1, "stack out of range");
+    struct account *account = NULL;
+    if (lua_getfield(L, 1, "account") != LUA_TNIL)
+        account = ((struct account_handle *)capability_check(L, -1, &account_kind))->account;
     lua_getfield(L, 1, "name");
     const char *name = luaL_optstring(L, -1, "?");
     lua_getfield(L, 1, "essential");
@@ -75,7 +135,7 @@ static int l_process_create(lua_State *L)
     arena_start(&process->arena, PAGES_OF(memory));
     process->owner.essential = process->arena.essential = lua_toboolean(L, -3);
     process->arena.bytes_elsewhere = &process->owner.bytes;
-    if (process_create(process, (size_t)stack))
+    if (process_create(process, (size_t)stack, account))
         return 1;
     capability_close(L, -1);
     lua_pushnil(L);
@@ -264,8 +324,20 @@ static int l_process_ended(lua_State *L)
 
 static int l_process_kill(lua_State *L)
 {
-    capability_close(L, 1);
-    return 0;
+    struct process *process = check_process(L);
+    lua_Integer budget = luaL_optinteger(L, 2, LUA_MAXINTEGER);
+    luaL_argcheck(L, budget >= 0, 2, "not a number of pages and objects");
+    capability_detach(L, 1);
+    lua_pushboolean(L, process_kill(process, (size_t)budget));
+    return 1;
+}
+
+static int l_reap(lua_State *L)
+{
+    lua_Integer budget = luaL_checkinteger(L, 1);
+    luaL_argcheck(L, budget > 0, 1, "not a number of pages and objects");
+    lua_pushboolean(L, process_reap((size_t)budget));
+    return 1;
 }
 
 static const luaL_Reg process_methods[] = {
@@ -357,6 +429,10 @@ void process_open(lua_State *L)
     lua_setfield(L, -2, "free_bytes");
     lua_pushcfunction(L, l_process_create);
     lua_setfield(L, -2, "process");
+    lua_pushcfunction(L, l_account_create);
+    lua_setfield(L, -2, "account");
+    lua_pushcfunction(L, l_reap);
+    lua_setfield(L, -2, "reap");
     lua_pushcfunction(L, l_endpoint_create);
     lua_setfield(L, -2, "endpoint");
 }

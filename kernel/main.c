@@ -2,6 +2,7 @@
  * everything this machine can do as one table, `core`, and never returns.
  */
 #include <string.h>
+#include <time.h>
 
 #include "archive.h"
 #include "block.h"
@@ -66,6 +67,7 @@ static int supervisor(int argc, char **argv, char **environment)
     if (L == NULL)
         panic("main", "no memory for the supervisor's Lua state");
     this_cpu()->lua_running = L;
+    tzset();    /* now, and not for the first time in a process that may be parked in the middle of it */
     lua_pushcfunction(L, l_traceback);
     const struct archive_entry *init = archive_find(SUPERVISOR_MODULE);
     if (init == NULL)

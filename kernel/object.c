@@ -40,6 +40,8 @@ size_t kernel_trim(void *block, size_t old_bytes, size_t new_bytes)
 bool object_owner_can_pay(const struct object_owner *owner, size_t bytes)
 {
     size_t held = owner->bytes + (owner->arena_pages ? *owner->arena_pages * PAGE_SIZE : 0);
+    if (!account_can_pay(owner->account, bytes))
+        return false;
     return held <= owner->bytes_limit && bytes <= owner->bytes_limit - held;
 }
 
@@ -73,6 +75,7 @@ static void link_object(struct object *object, struct object_owner *owner)
 {
     object->owner = owner;
     owner->bytes += object->charged_bytes;
+    account_add(owner->account, object->charged_bytes);
     if (!object->held)
         list_insert(object);
 }
@@ -80,6 +83,7 @@ static void link_object(struct object *object, struct object_owner *owner)
 static void unlink_object(struct object *object)
 {
     object->owner->bytes -= object->charged_bytes;
+    account_subtract(object->owner->account, object->charged_bytes);
     if (!object->held)
         list_remove(object);
 }
@@ -102,7 +106,8 @@ void object_let_go(struct object *object)
     preempt_enable();
 }
 
-void *object_new(struct object_owner *owner, size_t struct_bytes, void (*release)(struct object *))
+static struct object *make(struct object_owner *owner, size_t struct_bytes,
+                           void (*release)(struct object *))
 {
     struct object *object = NULL;
     preempt_disable();
@@ -118,15 +123,34 @@ void *object_new(struct object_owner *owner, size_t struct_bytes, void (*release
     return object;
 }
 
-bool object_charge(struct object *object, size_t bytes)
+void *object_new(struct object_owner *owner, size_t struct_bytes, void (*release)(struct object *))
+{
+    struct object *object;
+    do
+        object = make(owner, struct_bytes, release);
+    while (!object && memory_reclaim());
+    return object;
+}
+
+static bool charge(struct object *object, size_t bytes)
 {
     preempt_disable();
     bool paid = can_take(object->owner, bytes);
     if (paid) {
         object->charged_bytes += bytes;
         object->owner->bytes += bytes;
+        account_add(object->owner->account, bytes);
     }
     preempt_enable();
+    return paid;
+}
+
+bool object_charge(struct object *object, size_t bytes)
+{
+    bool paid;
+    do
+        paid = charge(object, bytes);
+    while (!paid && memory_reclaim());
     return paid;
 }
 
@@ -135,6 +159,7 @@ void object_discharge(struct object *object, size_t bytes)
     preempt_disable();
     object->charged_bytes -= bytes;
     object->owner->bytes -= bytes;
+    account_subtract(object->owner->account, bytes);
     preempt_enable();
 }
 
@@ -155,16 +180,6 @@ void object_hand_over(struct object *object, struct object_owner *to)
     preempt_enable();
 }
 
-bool object_move(struct object *object, struct object_owner *to)
-{
-    preempt_disable();
-    bool paid = object->owner == to || object_owner_can_pay(to, object_cost(object));
-    if (paid)
-        object_hand_over(object, to);
-    preempt_enable();
-    return paid;
-}
-
 void object_destroy(struct object *object)
 {
     preempt_disable();
@@ -175,8 +190,9 @@ void object_destroy(struct object *object)
     preempt_enable();
 }
 
-void object_destroy_all(struct object_owner *owner)
+bool object_destroy_some(struct object_owner *owner, size_t *budget)
 {
-    while (owner->first)
+    for (; owner->first && *budget > 0; --*budget)
         object_destroy(owner->first);
+    return !owner->first;
 }

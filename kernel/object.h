@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "account.h"
+
 struct object;
 
 struct object_owner {
@@ -19,6 +21,7 @@ struct object_owner {
     size_t bytes_limit;         /* what the owner may hold, the pages of its arena included */
     bool essential;             /* may take the pages kept back, see pages_spare */
     const size_t *arena_pages;  /* pages its arena has taken, or NULL */
+    struct account *account;    /* where it counts as well, or NULL */
 };
 
 struct object {
@@ -40,11 +43,8 @@ void *object_new(struct object_owner *owner, size_t struct_bytes,
 bool object_charge(struct object *object, size_t bytes);
 void object_discharge(struct object *object, size_t bytes);
 
-/* Moves the object, and what is attached to it, to another owner, who must be able to pay; false
- * leaves both where they were. */
-bool object_move(struct object *object, struct object_owner *to);
-
-/* The same in two halves, for several objects that go together or not at all. */
+/* Moving an object, and what is attached to it, to another owner, who must be able to pay: in two halves,
+ * for several objects that go together or not at all. */
 size_t object_cost(const struct object *object);
 bool object_owner_can_pay(const struct object_owner *owner, size_t bytes);
 void object_hand_over(struct object *object, struct object_owner *to);
@@ -54,7 +54,9 @@ void object_hold(struct object *object);
 void object_let_go(struct object *object);
 
 void object_destroy(struct object *object);
-void object_destroy_all(struct object_owner *owner);
+
+/* Destroys the owner's objects, at most *budget of them, which it counts down. → are all gone? */
+bool object_destroy_some(struct object_owner *owner, size_t *budget);
 
 /* The kernel heap itself, for what hangs on objects. Callers charge the object first. */
 void *kernel_alloc(size_t bytes);

@@ -235,7 +235,7 @@ void *page_alloc(size_t pages)
     return first;
 }
 
-void *page_alloc_below(size_t pages, uintptr_t limit)
+void *page_alloc_below_raw(size_t pages, uintptr_t limit)
 {
     if (pages == 0 || pages > allocator.free_pages)
         return NULL;
@@ -244,8 +244,6 @@ void *page_alloc_below(size_t pages, uintptr_t limit)
     void *first = NULL;
     if (run != NULL)
         first = run_take(run, pages, (uintptr_t)run + run->pages * PAGE_SIZE <= limit);
-    if (first != NULL)
-        memset(first, 0, pages * PAGE_SIZE);
     preempt_enable();
     return first;
 }

@@ -20,14 +20,14 @@
 /* A zeroed, contiguous run, or NULL when no run of that length is free (or pages is 0). */
 void *page_alloc(size_t pages);
 
-/* The same, but the whole run lies below `limit`: for devices that know fewer address bits. Slower
- * where memory is in many pieces. */
-void *page_alloc_below(size_t pages, uintptr_t limit);
-
 /* The same, but it holds what its last owner left. For runs that may be so large that zeroing them would
  * hold up the others: the caller notes whose the run is, lets others have the CPU again, and zeroes it
  * before anybody can read it. */
 void *page_alloc_raw(size_t pages);
+
+/* The same, but the whole run lies below `limit`: for devices that know fewer address bits. Slower
+ * where memory is in many pieces. */
+void *page_alloc_below_raw(size_t pages, uintptr_t limit);
 
 /* Gives back a run, or any part of one that begins and ends on page boundaries (so a tail can be
  * cut off). Freeing a page that is free already is a kernel bug and panics. NULL is ignored. */

@@ -3,7 +3,8 @@
  *     created ─ run ─► process_main on its own stack: makes the lua_State, opens the libraries,
  *                      loads the chunk, then resumes its main thread until that ends
  *     leaves  ──────►  process_leave: the supervisor's process_run returns
- *     ended            nothing of it runs again; process_end gives back all it held
+ *     ended            nothing of it runs again; process_end gives back all it held, process_kill
+ *                      and process_reap the same in several steps
  *
  * Both directions of the switch begin with pre-emption deferred and end it on the other side, so a
  * tick never finds a process half gone.
@@ -25,6 +26,7 @@
 
 #define RESULTS_MOST 200
 #define RESULT_BYTES_MOST (32 * 1024)
+#define RECLAIMED_AT_ONCE 200           /* pages and objects: a fraction of a millisecond */
 #define TEXT_BYTES_MOST (8 * 1024)      /* an error message, a traceback, a control value */
 
 struct process *process_of(lua_State *L)
@@ -59,7 +61,11 @@ static void *process_alloc(void *process, void *block, size_t old_bytes, size_t 
         arena_free(arena, block, old_bytes);
         return NULL;
     }
-    return arena_resize(arena, block, old_bytes, new_bytes);
+    void *resized;
+    do
+        resized = arena_resize(arena, block, old_bytes, new_bytes);
+    while (!resized && memory_reclaim());
+    return resized;
 }
 
 /* Takes a message, or a chain of them, out of its place in the process. */
@@ -110,16 +116,15 @@ void process_leave(struct process *process, enum process_stop why)
 {
     preempt_disable();
     process->stop = why;
+    process->ended = why == STOP_FINISHED || why == STOP_ERROR;     /* not before: it could be parked */
     switch_context(&process->stack_pointer, process->supervisor_pointer);
     preempt_enable();
 }
 
 static _Noreturn void leave_for_good(struct process *process, enum process_stop why)
 {
-    for (;;) {
-        process->ended = true;
+    for (;;)
         process_leave(process, why);
-    }
 }
 
 /* Lua's last resort: an error that nothing caught. */
@@ -345,10 +350,17 @@ int64_t process_cpu_ns(const struct process *process)
 
 /* --- the supervisor's side ------------------------------------------------------------------- */
 
-struct process *process_create(struct process *process, size_t stack_bytes)
+struct process *process_create(struct process *process, size_t stack_bytes, struct account *account)
 {
     preempt_disable();
-    process->stack = stack_alloc(stack_bytes);
+    account_hold(account);
+    process->arena.account = process->owner.account = account;
+    while (!account_can_pay(account, stack_bytes) && memory_reclaim())
+        continue;
+    if (account_can_pay(account, stack_bytes))
+        process->stack = stack_alloc(stack_bytes);
+    if (process->stack)
+        account_add(account, stack_bytes);
     process->stack_bytes = stack_bytes;
     preempt_enable();
     if (!process->stack)
@@ -363,19 +375,69 @@ struct process *process_create(struct process *process, size_t stack_bytes)
     return process;
 }
 
-/* Whatever it was doing. */
-void process_end(struct process *process)
+/* Nothing of it runs again, whatever it was doing. */
+static void stop_for_good(struct process *process)
 {
     process->ended = true;
     process->answers = process->control = process->payload = process->result = NULL;
     process->unfinished = NULL;
     process->main = process->thread = NULL;
     process->running = NULL;
-    object_destroy_all(&process->owner);
-    arena_drop(&process->arena);
-    if (process->stack)
+    if (process->stack) {
         stack_free(process->stack, process->stack_bytes);
+        account_subtract(process->owner.account, process->stack_bytes);
+    }
     process->stack = NULL;
+}
+
+static bool give_back(struct process *process, size_t *budget)
+{
+    return object_destroy_some(&process->owner, budget) && arena_drop(&process->arena, budget);
+}
+
+void process_end(struct process *process)
+{
+    size_t budget = SIZE_MAX;
+    stop_for_good(process);
+    give_back(process, &budget);
+    account_let_go(process->owner.account);
+    process->owner.account = NULL;
+}
+
+/* What killed processes still hold: giving back the pages and objects of a large one takes so long that
+ * the others would have to wait for it. */
+static struct process *remains;
+
+bool process_kill(struct process *process, size_t budget)
+{
+    stop_for_good(process);
+    if (give_back(process, &budget)) {
+        object_destroy(&process->capability.object);
+        return true;
+    }
+    process->next_remains = remains;
+    remains = process;
+    return false;
+}
+
+bool process_reap(size_t budget)
+{
+    while (remains && give_back(remains, &budget)) {
+        struct process *process = remains;
+        remains = process->next_remains;
+        object_destroy(&process->capability.object);
+    }
+    return !remains;
+}
+
+bool memory_reclaim(void)
+{
+    preempt_disable();
+    bool any = remains != NULL;
+    if (any)
+        process_reap(RECLAIMED_AT_ONCE);
+    preempt_enable();
+    return any;
 }
 
 void process_run(struct process *process, unsigned slice)

@@ -59,6 +59,7 @@ struct process {
 
     enum process_stop stop;
     bool ended;
+    struct process *next_remains;       /* see process_kill() */
     volatile unsigned ticks, slice;     /* since it was switched to; after how many it shall yield */
     int64_t cpu_ns, started_ns;
 
@@ -113,8 +114,10 @@ void switch_entry(void);
 void process_main(struct process *process);
 
 /* process.c */
-struct process *process_create(struct process *process, size_t stack_bytes);
+struct process *process_create(struct process *process, size_t stack_bytes, struct account *account);
 void process_end(struct process *process);
+bool process_kill(struct process *process, size_t budget);  /* → is all of it given back? */
+bool process_reap(size_t budget);                           /* → of every one that was killed? */
 void process_run(struct process *process, unsigned slice);
 void process_set_main_thread(lua_State *L);                 /* to user code */
 int64_t process_cpu_ns(const struct process *process);     /* the running slice included */

@@ -40,6 +40,7 @@ local program <const> = machine.configuration("run")
 local options <const> = machine.options()
 local safe <const> = options.safe == "1"
 processes.epoch = machine.set_clock()
+processes.session = "services.child_session"
 local crashes <const> = require("kernel.crash_log").new(core, processes.epoch)
 local console, disk
 

@@ -36,6 +36,8 @@ EDGES: dict[str, set[str]] = {
 }
 # What the installed package may need; each is in requirements.in.
 LIBRARIES = {"click", "construct", "google_crc32c", "msgpack", "numpy", "rich"}
+# What only one part of it uses, when it is run; an extra of the package.
+EXTRAS = {"lupa": "khoros.diskutil.torture", "atheris": "khoros.diskutil.fuzzing"}
 
 # Globals that a Lua module may read: the standard library. Everything else is a local or an argument.
 LUA_GLOBALS = """
@@ -172,7 +174,8 @@ def test_the_package_imports_only_the_standard_library_and_what_it_declares():
         f"{name(path)} imports {imported}"
         for path, module in python_modules()
         for imported in python_imports(path, module)
-        if imported.split(".")[0] not in known
+        if (library := imported.split(".")[0]) not in known
+        and not module.startswith(EXTRAS.get(library, "no such part"))
     ]
     assert wrong == []
 
@@ -269,6 +272,24 @@ PORT_ACCESS = re.compile(
 # Text screen, local APIC, I/O APIC, HPET. The screen of a panic must be mapped before it is needed.
 DEVICE_MEMORY = re.compile(r"0x(?:b8000|fee00000|fec00000|fed00000)(?![0-9a-f])", re.IGNORECASE)
 KNOW_DEVICE_MEMORY = KNOW_PORTS | {"paging.c"}
+# Where the PC's devices answer, first and last port. A number below 0x100 may mean anything: there, only an access shows.
+PORTS = [
+    (0x20, 0x21), (0x40, 0x43), (0x60, 0x64), (0x70, 0x77), (0x80, 0x8F), (0x92, 0x92), (0xA0, 0xA1), (0xB2, 0xB3),
+    (0x170, 0x177), (0x1F0, 0x1F7), (0x2F8, 0x2FF), (0x370, 0x377), (0x3B0, 0x3DF), (0x3F0, 0x3FF), (0x4D0, 0x4D1),
+    (0x500, 0x517), (0xCF8, 0xCFF),
+]  # fmt: skip
+HEXADECIMAL = re.compile(r"\b0x([0-9a-f]+)[ul]*\b", re.IGNORECASE)
+
+
+def is_port(number: int) -> bool:
+    return any(first <= number <= last for first, last in PORTS)
+
+
+def test_the_ports_that_are_granted_are_among_those_looked_for():
+    granted = re.findall(r"\{(0x[0-9A-F]+), \d+\}", text(REPOSITORY / "lua/kernel/capabilities.lua"))
+    assert len(granted) > 5
+    memory = {0xB8000}
+    assert [number for number in granted if not is_port(int(number, 16)) and int(number, 16) not in memory] == []
 
 
 def device_knowledge(file_name: str, code: str) -> list[str]:
@@ -277,6 +298,10 @@ def device_knowledge(file_name: str, code: str) -> list[str]:
     wrong = []
     if file_name not in KNOW_PORTS | CARRY_PORTS:
         wrong += PORT_ACCESS.findall(code)
+    if file_name not in KNOW_PORTS:
+        least = 0 if file_name in CARRY_PORTS else 0x100
+        numbers = [(found[0], int(found[1], 16)) for found in HEXADECIMAL.finditer(code)]
+        wrong += [shown for shown, number in numbers if number >= least and is_port(number)]
     if file_name not in KNOW_DEVICE_MEMORY:
         wrong += DEVICE_MEMORY.findall(code)
     if file_name in BINDINGS:
@@ -306,7 +331,9 @@ def test_the_check_for_device_knowledge_finds_it():
     assert not device_knowledge(
         "lua_port.c", "io_out##bits(port, (type)value); io_in##bits##s(port, bytes, count);"
     )
-    assert not device_knowledge("pages.c", "/* inb, io_out8(0x1f7) */ x = 0x1f7;")
+    assert device_knowledge("pages.c", "#define ATA_COMMAND 0x1F7u")
+    assert device_knowledge("lua_port.c", "static const uint16_t keyboard = 0x60;")
+    assert not device_knowledge("pages.c", "/* inb, io_out8(0x1f7) */ x = 0x1f8; y = -0x80; z = 0xff;")
     assert not device_knowledge("trap.c", "io_out8(PIC_MASTER, PIC_OCW2_EOI);")
 
 

@@ -1,20 +1,21 @@
 -- The supervisor of the bench image: how much pre-emption and our coroutine library cost, measured in one boot.
 --
--- Prints lines "NAME\tOURS\tPEER", of seconds: median, least, greatest; then ends QEMU through the isa-debug-exit device. core.plain_coroutine is Lua's own library
--- (plain_coroutine.c). Both sides take turns for ROUNDS, because the host has other things to do.
+-- Prints lines "NAME\tOURS\tPEER", of seconds: median, least, greatest; then ends QEMU through the isa-debug-exit device.
+-- core.plain_coroutine is Lua's own library (plain_coroutine.c). Both sides take turns for ROUNDS, many and short, because the
+-- host has other things to do.
 
 local core <const> = ...
 
 local DEBUG_EXIT_PORT <const> = 0x501
-local ROUNDS <const> = 15
+local ROUNDS <const> = 75
 local MEMORY <const> = 8 << 20
 
-local LOOP <const> = "local n = 0 for i = 1, 3e6 do n = n + (i & 7) end return n"
+local LOOP <const> = "local n = 0 for i = 1, 6e5 do n = n + (i & 7) end return n"
 local SWITCHES <const> = [[
   local coroutine = ...
   local resume, yield = coroutine.resume, coroutine.yield
   local co = coroutine.create(function() while true do yield() end end)
-  for i = 1, 1e5 do resume(co) end
+  for i = 1, 2e4 do resume(co) end
 ]]
 
 local function seconds(act)

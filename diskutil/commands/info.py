@@ -9,6 +9,7 @@ import click
 from khoros.formats import constants as C
 
 from .. import sizes, superblock
+from ..errors import one_line
 from ..image import Image
 from ..mapping import segment_states
 from ..reader import Store
@@ -75,7 +76,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     counts = facts["segments"]
     rows = [
         ("image", f"{facts['image']}, format {facts['format']}"),
-        ("label", facts["label"] or "-"),
+        ("label", one_line(facts["label"]) or "-"),
         ("uuid", facts["uuid"]),
         ("state", _VERDICTS[facts["state"]]),
         ("size", f"{sizes.text(facts['size_bytes'])}, {counts['total']} segments of "

@@ -37,9 +37,14 @@ class Size(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
+def file_path() -> click.Path:
+    """A path as it was typed. Whether it can be read is found out, and said, by who opens it."""
+    return click.Path(path_type=str, readable=False)
+
+
 def image_argument() -> Decorator:
     """IMAGE."""
-    return click.argument("image", type=click.Path(path_type=str))
+    return click.argument("image", type=file_path())
 
 
 def json_option() -> Decorator:

@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import signal
+import stat
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -92,7 +93,9 @@ def cli() -> None:
 def run(qemu_arguments: tuple[str, ...], **options: Any) -> int:
     """Boot Khoros in QEMU with this terminal, or run Lua in it (-e CODE, FILE.lua or - for stdin).
 
-    A program's output is stdout, its errors are stderr, and its exit status is the command's.
+    A program's output is stdout, its errors are stderr, and its exit status is the command's. A file as the input is a
+    program too (khoros run <program.lua); what comes through a pipe is typed at the prompt, and at its end the machine is
+    switched off. --headless boots a machine that stays up and reads nothing.
     """
     with ExitStack() as temporary:
         return _Run(options, qemu_arguments, temporary).run()
@@ -131,8 +134,10 @@ class _Run:
         self.extra = extra
         self.temporary = temporary
         self.dry = options["dry_run"]
-        self.is_program = options["code"] is not None or options["file"] is not None
         self._refuse_wrong_use()
+        if self._reads_program(options):
+            options["file"] = "-"
+        self.is_program = options["code"] is not None or options["file"] is not None
 
     def _refuse_wrong_use(self) -> None:
         options = self.options
@@ -143,8 +148,16 @@ class _Run:
         limit = DISK_LIMIT - 1 if options["iso"] else DISK_LIMIT
         if len(options["disks"]) > limit:
             raise click.UsageError(f"at most {limit} disks")
-        if options["timeout"] and not self.is_program:
+        if options["timeout"] and options["code"] is None and options["file"] is None:
             raise click.UsageError("--timeout needs -e CODE or FILE.lua")
+
+    def _reads_program(self, options: dict[str, Any]) -> bool:
+        """Whether the input is a program, as for other interpreters: a file or /dev/null, not a terminal and not a pipe."""
+        asked = options["code"] is not None or options["file"] is not None
+        if asked or self.dry or options["headless"]:
+            return False
+        mode = os.fstat(sys.stdin.fileno()).st_mode if sys.stdin else 0
+        return not ((sys.stdin and sys.stdin.isatty()) or stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode))
 
     def run(self) -> int:
         machine = self.machine()
@@ -163,8 +176,6 @@ class _Run:
         disks = ", ".join(map(str, machine.disks)) or "no disk"
         say(shlex.join(machine.command()))
         say(f"booting with {disks} ({machine.accelerator}); {HOW_TO_LEAVE}")
-        if not self.options["headless"] and not (sys.stdin and sys.stdin.isatty()):
-            say("the input is no terminal: it goes to the prompt as typed; `khoros run -` runs it as a program")
         return terminal.run(machine, headless=self.options["headless"])
 
     def machine(self) -> Machine:
@@ -241,7 +252,7 @@ class _Run:
     def _program_file(self, name: str) -> Path:
         """A file that QEMU can read again and whose bytes are Lua source: not a pipe, not empty, without a #! line."""
         try:
-            source = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+            source = _input() if name == "-" else Path(name).read_bytes()
             if name != "-" and Path(name).is_file() and source[:1] not in (b"", b"#"):
                 return Path(name)
         except OSError as error:
@@ -255,6 +266,11 @@ class _Run:
         file = Path(folder) / "program.lua"
         file.write_bytes(source or b"\n")
         return file
+
+
+def _input() -> bytes:
+    """All of stdin; a closed one holds nothing."""
+    return sys.stdin.buffer.read() if sys.stdin else b""
 
 
 class Writer:

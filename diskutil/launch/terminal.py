@@ -12,7 +12,7 @@ import sys
 import termios
 import threading
 
-from khoros.diskutil.launch import process
+from khoros.diskutil.launch import process, typing
 from khoros.diskutil.launch.errors import LaunchError
 from khoros.diskutil.launch.machine import Machine
 
@@ -20,16 +20,21 @@ from khoros.diskutil.launch.machine import Machine
 def run(machine: Machine, *, headless: bool = False) -> int:
     """Boot `machine` on this terminal until it is off. Gives 0; raises LaunchError when QEMU fails.
 
-    Headless, nothing is read from the terminal and the guest's output is only written.
+    Headless, nothing is read from the terminal and the guest's output is only written. An input that is no terminal is typed.
     """
     saved = _terminal_state()
+    typed = saved is None and not headless
     qemu = process.start(
         machine.command(),
-        stdin=subprocess.DEVNULL if headless else None,
+        stdin=subprocess.DEVNULL if headless else subprocess.PIPE if typed else None,
+        stdout=subprocess.PIPE if typed else None,
         own_session=headless,
     )
     try:
+        typist = typing.Typist(qemu) if typed else None
         complaints = _wait(qemu)
+        if typist is not None:
+            typist.finish()
     finally:
         process.stop(qemu)
         _restore(saved)

@@ -108,8 +108,39 @@ static int l_function_at(lua_State *L)
     return 1;
 }
 
+/* Where a dump goes: nowhere while it is measured. */
+struct dump {
+    char *bytes;
+    size_t size;
+};
+
+static int add_to_dump(lua_State *L, const void *bytes, size_t size, void *context)
+{
+    (void)L;
+    struct dump *dump = context;
+    if (dump->bytes && size)
+        memcpy(dump->bytes + dump->size, bytes, size);
+    dump->size += size;
+    return 0;
+}
+
+static int l_dump(lua_State *L)
+{
+    check_prototype(L, 1);
+    lua_settop(L, 1);
+    struct dump dump = {NULL, 0};
+    lua_dump(L, add_to_dump, &dump, 1);
+    dump = (struct dump){lua_newuserdatauv(L, dump.size, 0), 0};
+    lua_insert(L, 1);
+    lua_dump(L, add_to_dump, &dump, 1);
+    lua_pushlstring(L, dump.bytes, dump.size);
+    return 1;
+}
+
 void functions_open(lua_State *L)
 {
+    lua_pushcfunction(L, l_dump);
+    lua_setfield(L, -2, "dump");
     lua_pushcfunction(L, l_number_of);
     lua_setfield(L, -2, "number_of");
     lua_pushcfunction(L, l_function_at);

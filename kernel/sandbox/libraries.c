@@ -18,7 +18,6 @@
 #include "hosted.h"
 #include "lauxlib.h"
 #include "lualib.h"
-#include "prototypes.h"
 
 static const luaL_Reg sandboxed[] = {
     {LUA_GNAME, luaopen_base},
@@ -193,7 +192,7 @@ static const luaL_Reg kernel_functions[] = {
 };
 
 /* kernel.raw: what saves and loads metatables and functions, and lets functions travel: some of the debug
- * library, `prototypes` and functions.h; the runtime hands it to trusted modules only. */
+ * library and functions.h; the runtime hands it to trusted modules only. */
 static void add_raw(lua_State *L)
 {
     static const char *const names[] = {"getmetatable", "setmetatable", "getinfo", "getupvalue",
@@ -206,8 +205,6 @@ static void add_raw(lua_State *L)
         lua_setfield(L, -3, *name);
     }
     lua_pop(L, 1);
-    prototypes_open(L);
-    lua_setfield(L, -2, "prototypes");
     functions_open(L);
     lua_setfield(L, -2, "raw");
 }

@@ -1,7 +1,8 @@
 -- Changes: what differs between a table and the payload it was read from, field by field, by path.
 --
 -- Each object is told once, by its shortest path from the root; one that no path leads to any more by its id. A field
--- that holds a table has changed when it holds another table, not when that table's content has. Integers and
+-- that holds a table has changed when it holds another table, not when that table's content has; likewise an upvalue of a
+-- function, which is told as `upvalue n of root.counter`. Integers and
 -- floats, 0.0 and -0.0 are different; any NaN is like any other. The content of a new table is not listed: it is all new.
 -- Relies on: fs.committing (what changed), fs.graph, fs.kinds, fs.loading, fs.order, fs.sameness.
 

@@ -2,7 +2,7 @@
 --
 --   scan       every loaded object is compared with its base, what it came from, by fingerprint where the codec takes them;
 --              those that differ are encoded, to be sure: `changed`
---   count      the new tables and long strings that changed objects lead to are counted; so many ids are reserved
+--   count      the new tables, functions and long strings that changed objects lead to are counted; so many ids are reserved
 --   plan       changed objects by id, each followed depth first by the new tables it leads to, children of one table
 --              getting consecutive ids; what is too large for one entry is cut into pieces (fs.trees, fs.long_strings)
 --   store      one call; only when it has succeeded is anything remembered as committed
@@ -13,6 +13,7 @@
 -- Relies on: fs.identity, fs.kinds, fs.plans, fs.encoding, the store's allocate and commit.
 
 local detached <const> = require "fs.detached"
+local function_planning <const> = require "fs.function_planning"
 local kinds <const> = require "fs.kinds"
 local layout <const> = require "fs.layout"
 local loading <const> = require "fs.loading"
@@ -20,6 +21,7 @@ local long_strings <const> = require "fs.long_strings"
 local map_handles <const> = require "fs.map_handles"
 local maps <const> = require "fs.maps"
 local plans <const> = require "fs.plans"
+local reading <const> = require "fs.reading"
 local refusals <const> = require "fs.refusals"
 local stubs <const> = require "fs.stubs"
 local trees <const> = require "fs.trees"
@@ -33,7 +35,7 @@ local committing = {}
 
 local CHUNK_BYTES <const> = layout.CHUNK_BYTES
 
--- session: { map, codec, store, metatables, loading, encoder, crc32c, root, spare = list of ids to give out,
+-- session: { map, codec, store, reading, metatables, loading, functions, encoder, crc32c, root, spare = list of ids to give out,
 -- getinfo = debug.getinfo or nil,
 -- fingerprinter = { changed(self, loaded, bases, marks, names) -> list of ids that may have changed } or nil }
 
@@ -48,7 +50,15 @@ local is_clean <const> = committing.is_clean
 
 -- Takes back the tables that were let go of and are still there.
 function committing.take_back(session)
-  detached.take_back(session.map, function(t, base) return is_clean(session, t, base) end)
+  detached.take_back(session.map, session.metatables.metatable_of, function(t, base) return is_clean(session, t, base) end)
+end
+
+-- Lets go of what the root no longer leads to, if enough was loaded for that (fs.detached).
+function committing.let_go(session)
+  local may_encode <const> = not session.encoder.has_plan()
+  detached.sweep(session.map, session.root, session.metatables.metatable_of, may_encode and function(t, base)
+    return is_clean(session, t, base)
+  end)
 end
 
 -- Calls look_at(id, t) for each loaded object that may not be as it was read.
@@ -93,45 +103,73 @@ function committing.scan(session)
   return changed, encoded
 end
 
--- What is reachable from `t` through new tables only, and is new: tables, long strings. Added to `found`. -> how many
+-- What is reachable from `t`, a table, function or cell, through new ones only, and is new: these, chunks, long strings. Added to
+-- `found`. -> how many
 local function find_new(session, t, found)
-  local map <const>, strings <const> = session.map, session.loading.strings
+  local map <const>, strings <const>, functions <const> = session.map, session.loading.strings, session.functions
   local names <const>, metatable_of <const> = map.names, session.metatables.metatable_of
   local stack, top = { t }, 1
   local count = 0
+  local function push(v)
+    found[v] = true
+    count = count + 1
+    top = top + 1
+    stack[top] = v
+  end
   local function meet(v, held)
-    if type(v) == "table" and names[v] == nil and not found[v] then
+    local kind <const> = type(v)
+    if kind == "table" and names[v] == nil and not found[v] then
       stubs.touch(v) -- one of another session: its content is copied
-      found[v] = true
-      count = count + 1
-      top = top + 1
-      stack[top] = v
-    elseif type(v) == "string" and #v > CHUNK_BYTES and not found[v] and not long_strings.known(strings, v, held) then
+      push(v)
+    elseif kind == "function" and names[v] == nil and not found[v] and functions.record(v) then
+      push(v)
+    elseif kind == "string" and #v > CHUNK_BYTES and not found[v] and not long_strings.known(strings, v, held) then
       found[v] = true
       count = count + 1
     end
+  end
+  local function meet_parts(f)
+    local chunk <const> = functions.record(f).chunk
+    if names[chunk] == nil and not found[chunk] then
+      found[chunk] = true
+      count = count + 1
+      meet(chunk.text)
+    end
+    for _, cell in ipairs(functions.cells_of(f)) do
+      if names[cell] == nil and not found[cell] then
+        push(cell)
+      end
+    end
+  end
+  local function meet_fields(current, held)
+    if map_handles.state(current) then
+      map_handles.each_value(current, function(value) meet(value) end)
+      return
+    end
+    for key, value in next, current do
+      if type(key) ~= "string" then
+        meet(key)
+      end
+      meet(value, held)
+    end
+    meet(metatable_of(current) or nil)
   end
   while top > 0 do
     local current = stack[top]
     stack[top] = nil
     top = top - 1
-    if map_handles.state(current) then
-      map_handles.each_value(current, function(value) meet(value) end)
+    if type(current) == "table" then
+      meet_fields(current, map.held[current])
+    elseif map.is_cell(current) then
+      meet(current(), map.held[current])
     else
-      local held <const> = map.held[current]
-      for key, value in next, current do
-        if type(key) == "table" then
-          meet(key)
-        end
-        meet(value, held)
-      end
-      meet(metatable_of(current) or nil)
+      meet_parts(current)
     end
   end
   return count
 end
 
--- -> how many new tables and long strings there are
+-- -> how many new ones there are
 local function count_new(session, changed, encoded)
   local found, count = {}, 0
   for i = 1, #changed do
@@ -148,6 +186,8 @@ local function replaced_by(session, id, t)
   local base <const>, held <const> = session.map.payloads[id], session.map.held[t]
   if base == nil or not held then
     return function() end
+  elseif type(t) ~= "table" then -- a cell, which held one string
+    return function() return select(2, next(held)) end
   end
   local content
   return function(key)
@@ -222,15 +262,27 @@ local function plan_table(session, plan, id, t, payload)
   return plan_form(session, plan, id, t, payload, held)
 end
 
--- Adds t and, depth first, the new tables that it leads to. -> true | nil, err
+-- Adds t, a table, function or cell, and, depth first, what it leads to and is new. -> true | nil, err
 local function plan_tree(session, plan, t, payload)
-  local names <const> = session.map.names
+  local map <const> = session.map
+  local names <const> = map.names
   local stack, top = { t }, 1
   while top > 0 do
     local current = stack[top]
     stack[top] = nil
     top = top - 1
-    local ok, err = (map_handles.state(current) and maps.plan or plan_table)(session, plan, names[current], current, payload)
+    local id <const> = names[current]
+    local ok, err
+    if map_handles.state(current) then
+      ok, err = maps.plan(session, plan, id, current)
+    elseif type(current) == "table" and map.others[id] ~= current then
+      ok, err = plan_table(session, plan, id, current, payload)
+    else
+      ok, err = function_planning.add(session, plan, id, current)
+      if ok then
+        ok, err = plan_strings(session, plan, id, current)
+      end
+    end
     if not ok then
       return nil, err
     end
@@ -272,13 +324,15 @@ local function of_objects(session, plan, err)
   return err
 end
 
--- Writes everything that changed. -> the store's transaction, or false when nothing changed | nil, err
+-- Writes everything that changed; the session then stands at that transaction, but for what others wrote before it (see
+-- fs.refreshing). -> the store's transaction, or false when nothing changed | nil, err
 function committing.commit(session, message)
   local changed, encoded = committing.scan(session)
   if #changed == 0 then
     return false
   end
   local plan, err = make_plan(session, changed, encoded)
+  session.encoder.finish()
   if not plan then
     return nil, err
   elseif #plan.entries == 0 then
@@ -286,14 +340,16 @@ function committing.commit(session, message)
     return false
   end
   local transaction
-  transaction, err = session.store.commit { entries = plan.entries, message = message }
+  transaction, err = session.store.commit { entries = plan.entries, message = message, since = session.reading.sequence }
   if not transaction then
     err = of_objects(session, plan, err)
     plan:undo()
     return nil, err
   end
   plan:done(transaction)
-  detached.sweep(session.map, session.root, session.metatables.metatable_of)
+  loading.drop_written(session.loading, plan.entries)
+  reading.committed(session.reading, transaction)
+  committing.let_go(session)
   return transaction
 end
 

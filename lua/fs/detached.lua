@@ -7,8 +7,9 @@
 --   loaded --sweep--> detached: only payload and version are held, the table through weak maps and a guard
 --     the program still has it:  the next scan takes it back, like any loaded table
 --     collected:                 the guard's finalizer hands it over once more, into `returned`. What the collector took
---                                together is looked at together, for these tables refer to each other: if all are
---                                as they were read, all are dropped; else all are loaded again, as if never let go
+--                                together is looked at together, for these tables refer to each other: those that are
+--                                as they were read are dropped by the next scan or sweep, unless changed ones lead
+--                                to them; these are loaded again by the next scan, as if never let go
 --
 -- A guard is an object with a finalizer that refers to the table, and is itself held only by it (through a table with
 -- weak keys), so that Lua finds both unreachable together and gives the table to the finalizer intact. Between the
@@ -27,8 +28,9 @@ local type <const> = type
 
 local detached = {}
 
--- Below this many loaded tables nothing is looked for.
-local SWEEP_MIN <const> = 1024
+-- Below this many loaded tables nothing is looked for. They, as many in limbo and as many that came back must fit into a small
+-- process together.
+local SWEEP_MIN <const> = 256
 
 local GUARD <const> = {}
 function GUARD.__gc(guard)
@@ -38,21 +40,24 @@ end
 
 -- Prepares an identity map.
 function detached.prepare(map)
-  map.detached = {} -- id -> { payload =, version = }
+  map.detached = {} -- id -> { payload =, version =, list = map.objects or map.others }
   map.returned = {} -- tables that the collector gave back
   map.guards = setmetatable({}, { __mode = "k" })
   map.sweep_at = SWEEP_MIN
-  map.find_detached = function(id) return detached.find(map, id) end
+  map.take_back = function() detached.attach_all(map) end
 end
 
 local function attach(map, id, t)
   local record <const> = map.detached[id]
   map.detached[id] = nil
-  map.objects[id] = t
-  identity.set_loaded(map, id, t, record.payload, record.version)
+  record.list[id] = t
+  if record.list == map.others and map.is_cell(t) then
+    map.remember_cell(t)
+  end
+  identity.set_loaded(map, id, t, record.payload, record.version, map.held[t])
 end
 
--- Every detached table that is still there, in limbo or not, is loaded again.
+-- Every detached table that is still there, in limbo or not, is loaded again. (One in limbo may refer to the others.)
 local function attach_all(map)
   local back = {}
   for t, id in next, map.names do
@@ -64,34 +69,57 @@ local function attach_all(map)
     attach(map, id, t)
   end
 end
-
--- The table of a detached object in limbo. All the others are loaded again with it, for it may refer to them.
-function detached.find(map, id)
-  attach_all(map)
-  return map.objects[id]
-end
+detached.attach_all = attach_all
 
 local function count_limbo(map)
   local count = 0
-  for id in next, map.detached do
-    if not map.objects[id] then
+  for id, record in next, map.detached do
+    if not record.list[id] then
       count = count + 1
     end
   end
   return count
 end
 
--- May these tables be dropped, all that are in limbo?
-local function can_drop(map, batch, is_clean)
-  if #batch ~= count_limbo(map) then
-    return false -- one whose finalizer is yet to run may refer to one of these
+-- Every table, function and cell that these lead to in memory, themselves included. roots: a list, which is used up.
+local function reachable(map, roots, metatable_of)
+  local names <const> = map.names
+  local found, stack, top = {}, roots, #roots
+  for i = 1, top do
+    found[roots[i]] = true
   end
-  for i = 1, #batch do
-    if not is_clean(batch[i], map.detached[map.names[batch[i]]].payload) then
-      return false
+  local function meet(v)
+    local kind <const> = type(v)
+    if (kind == "table" or kind == "function") and not found[v] and type(names[v]) ~= "string" then
+      found[v] = true
+      top = top + 1
+      stack[top] = v
     end
   end
-  return true
+  local each_upvalue <const> = map.each_upvalue
+  local function meet_upvalue(_, _, value, cell)
+    if cell then
+      found[cell] = true
+    end
+    meet(value)
+  end
+  while top > 0 do
+    local t = stack[top]
+    stack[top] = nil
+    top = top - 1
+    if type(t) == "function" then
+      each_upvalue(t, meet_upvalue)
+    elseif map_handles.state(t) then
+      map_handles.each_value(t, meet)
+    elseif not stubs.is(t) then
+      for key, value in next, t do
+        if type(value) ~= "string" then meet(value) end
+        if type(key) ~= "string" then meet(key) end
+      end
+      meet(metatable_of(t) or nil)
+    end
+  end
+  return found
 end
 
 -- Of what the collector gave back, the tables that are still in limbo, each once.
@@ -102,7 +130,7 @@ local function take_returned(map)
   for i = 1, #returned do
     local t = returned[i]
     local id = map.names[t]
-    if not seen[t] and map.detached[id] and not map.objects[id] then
+    if not seen[t] and map.detached[id] and not map.detached[id].list[id] then
       seen[t] = true
       batch[#batch + 1] = t
     end
@@ -110,60 +138,56 @@ local function take_returned(map)
   return batch
 end
 
--- Takes back every detached table that the program still has, and those that were changed and then dropped.
--- is_clean(t, payload): is the table as the payload says?
-function detached.take_back(map, is_clean)
-  if next(map.detached) == nil then
-    return
+-- Drops those of a batch that are as they were read, unless one that is not leads to them. -> list of the others
+local function drop(map, batch, metatable_of, is_clean)
+  if #batch ~= count_limbo(map) then
+    return batch -- one whose finalizer is yet to run may lead to any of these
   end
-  local batch <const> = take_returned(map)
-  if can_drop(map, batch, is_clean) then
-    for i = 1, #batch do
-      local t = batch[i]
+  local changed, kept = {}, {}
+  for i = 1, #batch do
+    if not is_clean(batch[i], map.detached[map.names[batch[i]]].payload) then
+      changed[#changed + 1] = batch[i]
+    end
+  end
+  local needed <const> = reachable(map, changed, metatable_of)
+  for i = 1, #batch do
+    local t <const> = batch[i]
+    if needed[t] then
+      kept[#kept + 1] = t
+    else
       map.detached[map.names[t]] = nil
       map.names[t] = nil
     end
   end
-  attach_all(map)
+  return kept
 end
 
--- Every table that `root` leads to in memory.
-local function reachable(map, root, metatable_of)
-  local names <const> = map.names
-  local found, stack, top = { [root] = true }, { root }, 1
-  local function meet(v)
-    if v ~= nil and not found[v] and type(names[v]) ~= "string" then
-      found[v] = true
-      top = top + 1
-      stack[top] = v
-    end
+-- Takes back every detached table that the program still has, and those that were changed and then dropped.
+-- is_clean(t, payload): is the table as the payload says?
+function detached.take_back(map, metatable_of, is_clean)
+  if next(map.detached) ~= nil then
+    drop(map, take_returned(map), metatable_of, is_clean)
+    attach_all(map)
   end
-  while top > 0 do
-    local t = stack[top]
-    stack[top] = nil
-    top = top - 1
-    if map_handles.state(t) then
-      map_handles.each_value(t, meet)
-    elseif not stubs.is(t) then
-      for key, value in next, t do
-        if type(value) == "table" then meet(value) end
-        if type(key) == "table" then meet(key) end
-      end
-      meet(metatable_of(t) or nil)
-    end
-  end
-  return found
 end
 
--- Lets go of what `root` does not lead to, if enough was loaded since the last time.
-function detached.sweep(map, root, metatable_of)
+-- Lets go of what `root` does not lead to, if enough was loaded since the last time. What the collector gave back is dropped first,
+-- so that a program that only reads is not left with all that it ever read; what may not be dropped, or not yet, waits.
+-- is_clean: see take_back; nil while that cannot be told.
+function detached.sweep(map, root, metatable_of, is_clean)
   if map.loaded_count < map.sweep_at then
     return
   end
-  local found <const> = reachable(map, root, metatable_of)
+  if is_clean and #map.returned > 0 then
+    local kept <const> = drop(map, take_returned(map), metatable_of, is_clean)
+    table.move(kept, 1, #kept, #map.returned + 1, map.returned)
+  end
+  local found <const> = reachable(map, { root }, metatable_of)
   for id, t in next, map.loaded do
     if not found[t] then
-      map.detached[id] = { payload = map.payloads[id], version = map.versions[id] }
+      map.detached[id] = {
+        payload = map.payloads[id], version = map.versions[id], list = type(t) == "table" and map.objects or map.others,
+      }
       map.guards[t] = setmetatable({ table = t, map = map }, GUARD)
       identity.set_unloaded(map, id)
     end

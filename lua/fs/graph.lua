@@ -1,4 +1,4 @@
--- The graph of tables in memory: what each leads to, and by which path a table is reached from the root.
+-- The graph of tables and functions in memory: what each leads to, and by which path one is reached from the root.
 --
 -- Paths are found only when a person is to read them (errors, changes). The search goes breadth first, so that a path is
 -- among the shortest, and visits keys in canonical order, so that it is the same every time. It never loads anything.
@@ -16,13 +16,15 @@ local type <const> = type
 
 local graph = {}
 
--- Keys of t that lead somewhere: the key or its value is a table. In canonical order, tables as keys last, by id.
+local LEADS <const> = { table = true, ["function"] = true }
+
+-- Keys of t that lead somewhere: the key or its value is a table or a function. In canonical order, such keys last, by id.
 local function leading_keys(t, names)
   local keys, odd = {}, {}
   for key, value in next, t do
-    if type(key) == "table" or type(key) == "function" then
+    if LEADS[type(key)] then
       odd[#odd + 1] = key
-    elseif type(value) == "table" then
+    elseif LEADS[type(value)] then
       keys[#keys + 1] = key
     end
   end
@@ -41,18 +43,33 @@ end
 -- map: identity map; metatable_of: see raw_tables. -> search over what is reachable from `root` in memory now
 function graph.search(map, root, metatable_of)
   return {
-    names = map.names, metatable_of = metatable_of,
-    came = { [root] = { rank = 1 } }, -- table -> how it was reached
+    names = map.names, metatable_of = metatable_of, each_upvalue = map.each_upvalue,
+    came = { [root] = { rank = 1 } }, -- table, function or cell -> how it was reached
     queue = { root }, first = 1, last = 1,
   }
 end
 
-local function reach(self, t, parent, how, key)
-  if type(t) == "table" and not self.came[t] and type(self.names[t]) ~= "string" then
+local function reach(self, v, parent, how, key)
+  if LEADS[type(v)] and not self.came[v] and type(self.names[v]) ~= "string" then
     self.last = self.last + 1
-    self.came[t] = { parent = parent, how = how, key = key, rank = self.last }
-    self.queue[self.last] = t
+    self.came[v] = { parent = parent, how = how, key = key, rank = self.last }
+    self.queue[self.last] = v
   end
+end
+
+-- The name of an upvalue in a path.
+local function upvalue_name(name, i)
+  return name:find("^[%a_][%w_]*$") and name or string.format("%d", i)
+end
+
+local function visit_function(self, f)
+  self.each_upvalue(f, function(i, name, value, cell)
+    name = upvalue_name(name, i)
+    reach(self, value, f, "upvalue", name)
+    if cell and not self.came[cell] then
+      self.came[cell] = { parent = f, how = "upvalue", key = name, rank = self.came[f].rank }
+    end
+  end)
 end
 
 local function visit_map(self, t)
@@ -62,7 +79,9 @@ local function visit_map(self, t)
 end
 
 local function visit(self, t)
-  if stubs.is(t) then
+  if type(t) == "function" then
+    return visit_function(self, t)
+  elseif stubs.is(t) then
     return
   elseif map_handles.state(t) then
     return visit_map(self, t)
@@ -100,7 +119,7 @@ local function key_name(self, key, inner)
   local name = self.names[key]
   if type(name) == "string" then
     return name
-  elseif type(key) == "table" and not inner and self.came[key] and self.came[key].how ~= "key" then
+  elseif LEADS[type(key)] and not inner and self.came[key] and self.came[key].how ~= "key" then
     return graph.path(self, key, true)
   elseif name then
     return string.format("object %d", name)
@@ -108,11 +127,16 @@ local function key_name(self, key, inner)
   return "a new " .. type(key)
 end
 
--- The path of a table: "root.ship.crew", or what it is when no path leads there: "(object 12)".
+-- A path that a step is to follow.
+local function as_prefix(text)
+  return text:find("^upvalue ") and "(" .. text .. ")" or text
+end
+
+-- The path of a table, function or cell: "root.ship.crew", "upvalue n of root.counter", or what it is when no path leads there: "(object 12)".
 function graph.path(self, t, inner)
   if not graph.reaches(self, t) then
     local id = self.names[t]
-    return id and string.format("(object %s)", id) or "(a new table)"
+    return id and string.format("(object %s)", id) or "(a new " .. type(t) .. ")"
   end
   local steps, n = {}, 0
   local step = self.came[t]
@@ -126,9 +150,11 @@ function graph.path(self, t, inner)
   for i = n, 1, -1 do
     step = steps[i]
     if step.how == "value" then
-      text = text .. paths.step(step.key, name_of)
+      text = as_prefix(text) .. paths.step(step.key, name_of)
     elseif step.how == "item" then
-      text = text .. paths.item(step.key)
+      text = as_prefix(text) .. paths.item(step.key)
+    elseif step.how == "upvalue" then
+      text = string.format("upvalue %s of %s", step.key, text)
     elseif step.how == "key" then
       text = string.format("{key %s of %s}", name_of(step.key), text)
     else
@@ -140,10 +166,16 @@ end
 
 -- The path of a field of t.
 function graph.field_path(self, t, key)
+  local text <const> = as_prefix(graph.path(self, t))
   if map_handles.state(t) then
-    return graph.path(self, t) .. paths.item(key)
+    return text .. paths.item(key)
   end
-  return graph.path(self, t) .. paths.step(key, function(k) return key_name(self, k) end)
+  return text .. paths.step(key, function(k) return key_name(self, k) end)
+end
+
+-- The path of an upvalue of the function f.
+function graph.upvalue_path(self, f, name, i)
+  return string.format("upvalue %s of %s", upvalue_name(name, i), graph.path(self, f))
 end
 
 return graph

@@ -1,8 +1,10 @@
 -- The identity map of a session: which table is which object, and what was read of it.
 --
--- names      table or function -> id, or permanent's name     weak keys: a table that is dropped takes its id with it
+-- names      table, function … -> id, or permanent's name     weak keys: a table that is dropped takes its id with it
 -- objects    id -> table, loaded or stub                      weak values: a stub nobody holds is made anew when needed
--- loaded     id -> table                                      strong: what is loaded may have been changed by hand at any
+-- others     id -> function, or what fs.functions             weak values: nothing that a payload says can put one of these in
+--            keeps of one: cell, chunk                        the place of a table, or the other way round
+-- loaded     id -> table, function or cell                    strong: what is loaded may have been changed by hand at any
 --                                                             time, and no collection may lose that (see below)
 -- payloads   id -> its base, what the table was filled from: the payload, or what the handler of its kind made of the record
 -- versions   id -> the store's version of it
@@ -30,13 +32,15 @@ function identity.new(load, marked)
   local names = setmetatable({}, WEAK_KEYS)
   local map = {
     names = names,
-    objects = setmetatable({}, WEAK_VALUES),
+    objects = setmetatable({}, WEAK_VALUES), others = setmetatable({}, WEAK_VALUES),
     loaded = {}, payloads = {}, versions = {}, held = setmetatable({}, WEAK_KEYS),
     marks = marked and {} or nil,
     loaded_count = 0,
     max_id = 0,
     permanents = permanents.new(names),
     load = load,
+    -- As fs.functions gives them.
+    each_upvalue = function() end, is_cell = function() return false end, remember_cell = function() end,
   }
   map.links = {
     objects = map.objects,
@@ -49,7 +53,11 @@ end
 -- The stub of an object that has no table yet.
 function identity.make(map, id)
   if map.detached and map.detached[id] then
-    return map.find_detached(id)
+    map.take_back()
+    local t = map.objects[id]
+    if t then
+      return t
+    end
   end
   local t = stubs.new(map.load)
   identity.adopt(map, id, t)
@@ -96,19 +104,42 @@ function identity.set_unloaded(map, id)
   set_marks(map, id, nil)
 end
 
--- The table t, new or a stub, is object `id`.
-function identity.adopt(map, id, t)
-  map.names[t] = id
-  map.objects[id] = t
+local function adopt(map, list, id, v)
+  map.names[v] = id
+  list[id] = v
   if id > map.max_id then
     map.max_id = id
   end
 end
 
--- A new table's id is taken back.
-function identity.disown(map, id, t)
-  map.names[t] = nil
-  map.objects[id] = nil
+-- The table t, new or a stub, is object `id`.
+function identity.adopt(map, id, t)
+  adopt(map, map.objects, id, t)
+end
+
+-- The function, cell or chunk v is object `id`.
+function identity.adopt_other(map, id, v)
+  adopt(map, map.others, id, v)
+end
+
+-- The function, cell or chunk that is known as object `id` | nil
+function identity.other(map, id)
+  local v = map.others[id]
+  if v == nil and map.detached and map.detached[id] then
+    map.take_back()
+    v = map.others[id]
+  end
+  return v
+end
+
+-- A new object's id is taken back.
+function identity.disown(map, id, v)
+  map.names[v] = nil
+  if map.objects[id] == v then
+    map.objects[id] = nil
+  elseif map.others[id] == v then
+    map.others[id] = nil
+  end
 end
 
 return identity

@@ -35,8 +35,8 @@ end
 local function held(mounted)
   if not retention.prepare(mounted) then return nil, nil end
   local by_history <const> = retention.held(mounted)
-  local _, by_snapshots <const> = snapshots.burden(mounted)
-  return by_history, by_snapshots and by_snapshots + mounted.held
+  local burden <const>, by_snapshots = snapshots.burden(mounted)
+  return by_history, burden and by_snapshots + mounted.held
 end
 
 --- information.collect(volume, status, reason) → table | nil, err. Bytes unless the name says otherwise.

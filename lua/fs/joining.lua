@@ -93,13 +93,27 @@ local function payload_bytes(entries)
   return total
 end
 
---- joining.results(members, versions of all entries, record) → list of {result}, one a member.
-function joining.results(members, versions, record)
+--- What others than the member wrote since its client's state, up to this transaction: list of ids | false: not known any more.
+local function others_of(members, member, between)
+  local others <const> = between(member.request.since)
+  if not others then return false end
+  for _, other in ipairs(members) do
+    if other ~= member then
+      for _, item in ipairs(other.request.entries) do others[#others + 1] = item.id end
+    end
+  end
+  return others
+end
+
+--- joining.results(members, versions of all entries, record, between) → list of {result}, one a member. between(sequence) → list of the
+--- ids that transactions between that and this one wrote | nil.
+function joining.results(members, versions, record, between)
   local outcomes <const>, first = {}, 1
   for place, member in ipairs(members) do
     local entries <const> = member.request.entries
     outcomes[place] = {{
-      transaction = record.transaction, objects = #entries, bytes = payload_bytes(entries), time = record.time,
+      transaction = record.transaction, sequence = record.sequence, objects = #entries, bytes = payload_bytes(entries),
+      time = record.time, others = member.request.since and others_of(members, member, between),
       versions = table.move(versions, first, first + #entries - 1, 1, {}),
     }}
     first = first + #entries

@@ -10,17 +10,18 @@
 --   is_clean(session, t, base) → is the table as the base says? equal(a, b) → are two bases the same? (Those of a KIND_TABLE are
 --       payloads: fs.committing encodes the table.)
 --
--- A handler whose objects are no plain tables has, too,
+-- A handler whose objects are no plain tables has, instead of fill or beside it,
 --
---   empty(t)                                              makes t, which fill filled, an empty table without a metatable
---   restore(loading, t, base) → true | nil, err           t is as the base says again
+--   restore(loading, v, base) → true | nil, err           v is as the base says again
 --   merge(session, search, base, record) → as fs.merging.prepare, with a field `apply`, a function | nil, err
---   each_change(session, search, t, base, found)          calls found(kind, path, old, new)
---   is_of(session, t)                                     is t something of this kind?
+--   each_change(session, search, v, base, found)          calls found(kind, path, old, new)
+--   is_of(session, v)                                     is v something of this kind?
 --
 -- Relies on: the modules of the kinds.
 
 local layout <const> = require "fs.layout"
+local function_kinds <const> = require "fs.function_kinds"
+local map_handles <const> = require "fs.map_handles"
 local maps <const> = require "fs.maps"
 local trees <const> = require "fs.trees"
 
@@ -37,12 +38,30 @@ end
 kinds.handlers = {
   [layout.KIND_TABLE] = { read = read_payload, fill = fill_from_payload },
   [layout.KIND_TREE] = { read = trees.read, fill = trees.fill, is_clean = trees.is_clean, equal = trees.equal },
+  [layout.KIND_FUNCTION] = function_kinds.functions,
+  [layout.KIND_CELL] = function_kinds.cells,
   [layout.KIND_MAP] = maps.handler,
 }
 
 -- -> the handler of a base
 function kinds.of(base)
   return kinds.handlers[type(base) == "string" and layout.KIND_TABLE or base.kind]
+end
+
+-- Is v, a loaded object, of the kind that the base is of?
+function kinds.is_of(session, v, base)
+  local handler <const> = kinds.of(base)
+  if handler.is_of then
+    return handler.is_of(session, v)
+  end
+  return type(v) == "table" and not map_handles.state(v)
+end
+
+-- Makes t, an object's table, one that nothing but its content makes part of a kind.
+function kinds.detach(t)
+  if map_handles.state(t) then
+    maps.detach(t)
+  end
 end
 
 -- Are two bases of one object the same?

@@ -50,7 +50,13 @@ local function part_of(row, first, last)
   }
 end
 
--- Cuts a row. full: each node is filled, the last has the rest (what is added at the end goes on there); else all get the same.
+-- How much to put into the next node when so many bytes are left: as many nodes as they need get the same.
+local function share(left)
+  return left / ((left + NODE_BYTES - 1) // NODE_BYTES)
+end
+
+-- Cuts a row. full: each node is filled, the last has the rest (what is added at the end goes on there); else all get about the
+-- same. A node seldom ends just where its share does: each shares anew what is left, or the differences would make a node of their own.
 -- -> list of rows
 function map_cutting.cut(row, level, full)
   local item <const>, least <const> = level == 1 and leaf_item or node_item, level == 1 and 1 or 2
@@ -58,14 +64,15 @@ function map_cutting.cut(row, level, full)
   if total <= NODE_BYTES or n <= least then
     return n > 0 and { row } or {}
   end
-  local target <const> = full and NODE_BYTES or total / ((total + NODE_BYTES - 1) // NODE_BYTES)
-  local rows, first, held = {}, 1, 0
+  local target = full and NODE_BYTES or share(total)
+  local rows, first, held, left = {}, 1, 0, total
   for i = 1, n do
     local size = item(row, i, i == first)
     local enough <const> = i - first >= least and (held + size > NODE_BYTES or held + size / 2 > target)
     if enough and n - i + 1 >= least then
       rows[#rows + 1] = part_of(row, first, i - 1)
-      first, held = i, 0
+      left = left - held
+      first, held, target = i, 0, full and NODE_BYTES or share(left)
       size = item(row, i, true)
     end
     held = held + size

@@ -88,6 +88,8 @@ function map_reader.keep(state, entry)
   state.latest = entry -- the one that a search goes on with, however large
   if #entry.payload <= KEPT_BYTES_MAX then
     state.cache.put(entry.id, entry)
+  else
+    state.cache.drop(entry.id) -- what it was before may have been small
   end
 end
 

@@ -82,6 +82,11 @@ function maps.new(session)
   return attach({}, new_state(session))
 end
 
+-- Makes the empty table t, which has no metatable, a new map.
+function maps.turn(session, t)
+  return attach(t, new_state(session))
+end
+
 -- Makes a handle an empty table without a metatable.
 function maps.detach(t)
   map_handles.attach(t, nil)
@@ -520,7 +525,7 @@ function maps.plan(session, plan, id, t)
 end
 
 maps.handler = {
-  read = maps.read, fill = maps.fill, empty = maps.detach, is_clean = maps.is_clean, equal = maps.equal, restore = maps.restore,
+  read = maps.read, fill = maps.fill, is_clean = maps.is_clean, equal = maps.equal, restore = maps.restore,
   merge = maps.merge, each_change = maps.each_change, is_of = maps.is_of,
 }
 

@@ -7,6 +7,7 @@
 local graph <const> = require "fs.graph"
 local identity <const> = require "fs.identity"
 local loading <const> = require "fs.loading"
+local permanents <const> = require "fs.permanents"
 local same <const> = require "fs.sameness"
 
 local math_type <const> = math.type
@@ -84,10 +85,14 @@ function merging.prepare(session, search, base, record)
   local id <const> = record.id
   local t <const> = session.map.loaded[id]
   local before, theirs, content, conflicts = {}, {}, {}, {}
+  local registry <const> = session.map.permanents
+  permanents.begin(registry)
   local ok, base_metatable = loading.fill(session.loading, before, session.map.payloads[id])
   if not ok then
     return nil, base_metatable
   end
+  local was_older <const> = base_metatable ~= nil and permanents.older(registry, base_metatable)
+  permanents.begin(registry)
   local their_metatable, held
   ok, their_metatable, held = loading.fill(session.loading, theirs, base)
   if not ok then
@@ -108,6 +113,8 @@ function merging.prepare(session, search, base, record)
   return {
     id = id, base = base, version = record.version, held = held, content = content, metatable = metatable,
     conflicts = conflicts,
+    -- Others work with an earlier version of the class; here the object was of the version now.
+    from = not was_older and metatable ~= nil and permanents.older(registry, metatable) or nil,
   }
 end
 
@@ -119,7 +126,7 @@ function merging.apply(session, merge)
     return nil, err
   end
   identity.set_loaded(session.map, merge.id, t, merge.base, merge.version, merge.held)
-  return true
+  return loading.migrate(t, merge.metatable, merge.from)
 end
 
 return merging

@@ -6,12 +6,16 @@
 --
 -- open's options: store = { allocate, read, commit, log, info } (fs.store, or the same over IPC); environment = the globals of
 -- the process (their standard functions are wrapped, and known by name when saved); permanents = { name = value };
--- debug = { getmetatable, setmetatable, getinfo } where the process may not have the debug library itself;
+-- debug = { getmetatable, setmetatable, getinfo, getupvalue, setupvalue, upvalueid, upvaluejoin; number_of, function_at, dump as in
+-- fs.prototypes } where the process may not have the debug library itself; source_of = function(name, id) → what functions of the stored chunk of that
+-- name, object id, say that they come from (nil: the name);
 -- codec = { encode, decode, … } as fs.codec has them, and perhaps fingerprinter() -> see fs.committing;
 -- crc32c = function(string) → its CRC-32C (plain Lua where there is none).
 --
--- A session has functions without self: map() (a new ordered map, fs.maps), root (a table), commit(message), save(name, value), fetch(name), abort(),
--- refresh(), changes(), forget(t), log(limit), info(), path(t), register(name, value).
+-- A session has root (a table) and functions without self: commit(message), save(name, value), fetch(name), abort(), refresh(),
+-- changes(), forget(t), map() (a new ordered map, fs.maps), log(limit), info(), path(t), register(name, value);
+-- at(transaction or snapshot) → the root of then (fs.times); undo(transaction) → a transaction (fs.undoing); snapshot(name),
+-- snapshots(), delete_snapshot(name), keep(count or nil), gc() as the store's.
 -- Promises: one table is one object, always the same one; nothing is written unless all of it can be; every failure
 -- raises a message that names the object by path; the session stays usable after it.
 -- Relies on: the modules below; it only puts them together.
@@ -21,6 +25,7 @@ local codec <const> = require "fs.codec"
 local committing <const> = require "fs.committing"
 local detached <const> = require "fs.detached"
 local encoding <const> = require "fs.encoding"
+local functions <const> = require "fs.functions"
 local graph <const> = require "fs.graph"
 local identity <const> = require "fs.identity"
 local layout <const> = require "fs.layout"
@@ -28,8 +33,11 @@ local loading <const> = require "fs.loading"
 local maps <const> = require "fs.maps"
 local permanents <const> = require "fs.permanents"
 local raw_tables <const> = require "fs.raw_tables"
+local reading <const> = require "fs.reading"
 local refreshing <const> = require "fs.refreshing"
 local stubs <const> = require "fs.stubs"
+local times <const> = require "fs.times"
+local undoing <const> = require "fs.undoing"
 local wrappers <const> = require "fs.wrappers"
 
 local objects = {}
@@ -38,33 +46,55 @@ local function new_search(session)
   return graph.search(session.map, session.root, session.metatables.metatable_of)
 end
 
+-- What object id, which is v, is called in messages.
+local function place_of(session, v, id)
+  local path = graph.path(new_search(session), v)
+  return path:sub(1, 1) == "(" and string.format("object %d", id) or string.format("%s (object %d)", path, id)
+end
+
 -- The stubs' load function of a session.
 local function loader(session)
   return function(t)
     local ok, err, id, culprit = loading.load(session.loading, t)
     if ok then
-      detached.sweep(session.map, session.root, session.metatables.metatable_of)
+      committing.let_go(session)
       return true
     end
-    local path = graph.path(new_search(session), culprit)
-    local place = path:sub(1, 1) == "(" and string.format("object %d", id)
-      or string.format("%s (object %d)", path, id)
-    return nil, string.format("cannot load %s: %s", place, err.message)
+    return nil, string.format("cannot load %s: %s", place_of(session, culprit, id), err.message)
   end
 end
 
+-- What a function says when it is called that stands in for one that could not be loaded.
+local function explainer(session)
+  return function(f, id, err)
+    return string.format("cannot call %s: %s", place_of(session, f, id), err.message)
+  end
+end
+
+local function open_functions(session, options)
+  session.functions = functions.new(options.debug or functions.standard_access(), session.crc32c)
+  local map <const> = session.map
+  map.each_upvalue, map.is_cell = session.functions.each_upvalue, session.functions.is_cell
+  map.remember_cell = session.functions.remember_cell
+end
+
 local function new_session(options)
-  local session = { store = options.store, codec = options.codec or codec, spare = {} }
+  local session = {
+    reading = reading.new(options.store, options.state), codec = options.codec or codec, spare = {},
+    crc32c = options.crc32c or require "fs.crc32c",
+  }
+  session.store = session.reading.store
   local debugging = options.debug or debug
   session.getinfo = debugging and debugging.getinfo
   session.metatables = raw_tables.access(debugging and debugging.setmetatable and debugging)
   session.fingerprinter = session.codec.fingerprinter and session.codec.fingerprinter()
   session.map = identity.new(loader(session), session.fingerprinter ~= nil)
   detached.prepare(session.map)
-  session.loading = loading.new(session.store, session.codec, session.map, session.metatables)
+  open_functions(session, options)
+  session.loading = loading.new(session.store, session.codec, session.map, session.metatables, session.functions,
+    options.source_of or function(name) return name end, explainer(session))
   session.loading.session = session
   session.encoder = encoding.new(session)
-  session.crc32c = options.crc32c or require "fs.crc32c"
   session.root = identity.table_of(session.map, layout.ROOT_ID)
   return session
 end
@@ -137,6 +167,47 @@ local function log(session, limit)
   return list
 end
 
+-- Opens a session that reads one state of the past, with the names that the session has now. → session | nil, message
+local function open_past(session, options, state)
+  local past_options = { state = state }
+  for name, value in next, options do
+    past_options[name] = value
+  end
+  local past = new_session(past_options)
+  permanents.each(session.map.permanents, function(name, value) permanents.register(past.map.permanents, name, value) end)
+  local ok, err = reading.open(past.reading)
+  if not ok then
+    return nil, err.message
+  end
+  return past
+end
+
+-- The root of another time.
+local function at(session, what)
+  local past, message = times.open(session.times, what)
+  return past and past.root or error("at: " .. message, 3)
+end
+
+local function undo(session, options, what)
+  local number, message = times.number(what)
+  if not number then
+    error("undo: " .. message, 3)
+  elseif #committing.scan(session) > 0 then
+    error("undo: there are changes that are not committed; commit or abort them first", 3)
+  end
+  checked(refreshing.refresh(session))
+  checked(undoing.undo(session, number, function(state)
+    local past, problem = open_past(session, options, state)
+    return past or error({ code = "not_kept", message = problem }, 0)
+  end))
+  local ok, transaction = pcall(commit, session, "undo t" .. number)
+  if not ok then
+    refreshing.abort(session) -- what it says is worth less than why the commit failed
+    error(transaction, 0)
+  end
+  return transaction
+end
+
 -- A session over a store.
 function objects.open(options)
   local session = new_session(options)
@@ -147,7 +218,15 @@ function objects.open(options)
   for name, value in next, options.permanents or {} do
     permanents.register(session.map.permanents, name, value)
   end
+  session.times = times.new(function(state) return open_past(session, options, state) end)
   return {
+    at = function(what) return at(session, what) end,
+    undo = function(what) return undo(session, options, what) end,
+    snapshot = function(name) return checked(session.store.snapshot(name)) end,
+    snapshots = function() return checked(session.store.snapshots()) end,
+    delete_snapshot = function(name) return checked(session.store.delete_snapshot(name)) end,
+    keep = function(count) return checked(session.store.keep(count)) end,
+    gc = function() return checked(session.store.gc("run")) end,
     root = session.root,
     commit = function(message) return commit(session, message) end,
     save = function(name, value)
@@ -158,12 +237,16 @@ function objects.open(options)
     fetch = function(name) return session.root[name] end,
     abort = function() checked(refreshing.abort(session)) end,
     refresh = function() return checked(refreshing.refresh(session)) end,
-    changes = function() return changes.list(session) end,
+    changes = function()
+      local list <const> = changes.list(session)
+      committing.let_go(session) -- looking for changes has taken back what was let go
+      return list
+    end,
     forget = function(t) forget(session, t) end,
     log = function(limit) return log(session, limit) end,
     info = function() return checked(session.store.info()) end,
     path = function(t) return graph.path(new_search(session), t) end,
-    register = function(name, value) permanents.register(session.map.permanents, name, value) end,
+    register = function(name, value) return permanents.register(session.map.permanents, name, value) end,
   }
 end
 

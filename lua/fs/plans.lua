@@ -1,7 +1,8 @@
 -- Plans: what one commit is made of, until the store has taken it or refused it.
 --
 --   plan:reserve(n)                            makes sure of n ids
---   plan:child(t), plan:string(text, key)      give a new table, a new long string its id (called while a codec encodes)
+--   plan:child(v), plan:string(text, key)      give a new table or function, a new long string its id (called while a codec encodes)
+--   plan:part(v)                               the same for what functions consist of (fs.functions)
 --   plan:begin(id, t)                          what follows belongs to this object
 --   plan:object(…), plan:write(…), plan:node(…), plan:delete(…)  add entries
 --   plan:on_done(f)                            f runs once all of it is committed
@@ -23,8 +24,9 @@ function plans.new(session)
     session = session, ids = session.spare, used = 0, promised = 0,
     entries = {}, records = {},        -- the request's entries, and what gets its `version` with each, or false
     owners = {}, tables = {},          -- id of an entry -> id and table of the object that it is, or is a part of
-    adopted = {},                      -- id -> new table
-    children = {},                     -- new tables that the codec met since they were taken last
+    adopted = {},                      -- id -> new table, function, cell, chunk
+    children = {},                     -- those that were met since they were taken last
+    needed_by = {},                    -- chunk -> function that brought it
     strings = {}, new_strings = {},    -- text -> entry of fs.long_strings; those met since they were taken last
     actions = {},
   }, methods)
@@ -52,19 +54,29 @@ function methods:take()
   return self.ids[self.used]
 end
 
--- -> the id of a table that has none yet | nil
-function methods:child(v)
-  if type(v) ~= "table" then
-    return nil
-  end
+local function adopt(self, v, how)
   local id <const> = self:take()
-  identity.adopt(self.session.map, id, v)
+  how(self.session.map, id, v)
   self.adopted[id] = v
   self.children[#self.children + 1] = v
   return id
 end
 
--- New tables met since the last call, in order.
+-- -> the id of a table or function that has none yet | nil: it cannot be saved
+function methods:child(v)
+  if type(v) == "table" then
+    return adopt(self, v, identity.adopt)
+  elseif type(v) == "function" and self.session.functions.record(v) then
+    return adopt(self, v, identity.adopt_other)
+  end
+end
+
+-- -> the id of a chunk or cell, a new one if it has none
+function methods:part(v)
+  return self.session.map.names[v] or adopt(self, v, identity.adopt_other)
+end
+
+-- What is new and was met since the last call, in order.
 function methods:take_children()
   local children <const> = self.children
   self.children = {}

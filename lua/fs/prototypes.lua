@@ -1,17 +1,17 @@
--- The functions inside a compiled chunk: which lines they stand on, and any one of them as a closure of its own.
+-- The functions inside a compiled chunk: which of them a function is, and any one of them as a closure of its own.
 --
--- A process may have this from its system, in C (kernel/sandbox/prototypes.c). This is the same in plain Lua, for where there
+-- A process may have this from its system, in C (kernel/sandbox/functions.c). This is the same in plain Lua, for where there
 -- is none: it takes the chunk's dump apart (ldump.c of Lua 5.5, unstripped) and writes the wanted part as a dump of its own.
 --
---   prototypes.reference(dump, load) → {
---     lines(main) → list: line where it begins and line where it ends, of each function in the order in which they begin
---       in the text; the chunk itself, 0 and 0, first
---     instantiate(main, n) → closure of the function number n (from 0), with new upvalues | nil: there is none
---     dump(f) → its dump without debug information, to tell functions apart }
+--   prototypes.reference(dump, load, getinfo) → {
+--     number_of(chunk, f) → which function of the chunk f is: the first on the same lines with the same dump, counted in the
+--       order in which they begin in the text, the chunk itself being 0 | nil: none of them
+--     function_at(chunk, n) → closure of the function number n, with new upvalues | nil: there is none
+--     dump(f) → what the compiler has made of it, without debug information, to be compared }
 --
--- main: the function that `load` made of the whole text. Neither it nor f is called.
--- Promises: what instantiate gives has the same dump, stripped or not, as the closure that running the chunk would make.
--- Relies on: dump = string.dump and load, of the same Lua, which read nothing but what that dump wrote.
+-- chunk: the function that `load` made of the whole text. Neither it nor f is called.
+-- Promises: what function_at gives has the same dump, stripped or not, as the closure that running the chunk would make.
+-- Relies on: dump = string.dump, load and getinfo of the same Lua; load reads nothing but what that dump wrote.
 
 local string_byte <const> = string.byte
 local string_char <const> = string.char
@@ -260,35 +260,42 @@ end
 
 -- ------------------------------------------------------------------------------------------------------------
 
-function prototypes.reference(dump, load)
+function prototypes.reference(dump, load, getinfo)
   -- A chunk is asked for many of its functions in a row.
   local parsed = setmetatable({}, { __mode = "k" })
 
-  local function chunk_of(main)
-    local chunk = parsed[main]
-    if not chunk then
-      chunk = parse(dump(main))
-      parsed[main] = chunk
+  local function functions_of(chunk)
+    local found = parsed[chunk]
+    if not found then
+      found = parse(dump(chunk))
+      parsed[chunk] = found
     end
-    return chunk
+    return found
   end
 
-  return {
-    lines = function(main)
-      local list = {}
-      for _, f in ipairs(chunk_of(main).functions) do
-        list[#list + 1] = f.first_line
-        list[#list + 1] = f.last_line
+  local self = {}
+
+  function self.dump(f)
+    return dump(f, true)
+  end
+
+  function self.function_at(chunk, n)
+    local found = functions_of(chunk)
+    local f = found.functions[n + 1]
+    return f and load(dump_of(found, f), "=", "b") or nil
+  end
+
+  function self.number_of(chunk, f)
+    local info <const>, wanted <const> = getinfo(f, "S"), dump(f, true)
+    for i, inner in ipairs(functions_of(chunk).functions) do
+      if inner.first_line == info.linedefined and inner.last_line == info.lastlinedefined
+          and dump(self.function_at(chunk, i - 1), true) == wanted then
+        return i - 1
       end
-      return list
-    end,
-    instantiate = function(main, n)
-      local chunk = chunk_of(main)
-      local f = chunk.functions[n + 1]
-      return f and load(dump_of(chunk, f), "=", "b") or nil
-    end,
-    dump = function(f) return dump(f, true) end,
-  }
+    end
+  end
+
+  return self
 end
 
 return prototypes

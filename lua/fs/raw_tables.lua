@@ -5,8 +5,11 @@
 -- Relies on: nothing.
 
 local getmetatable <const> = getmetatable
+local math_type <const> = math.type
 local next <const> = next
+local rawequal <const> = rawequal
 local rawget <const> = rawget
+local rawset <const> = rawset
 local setmetatable <const> = setmetatable
 local type <const> = type
 
@@ -38,6 +41,21 @@ end
 function raw_tables.clear(t)
   for key in next, t do
     t[key] = nil
+  end
+end
+
+-- Gives t the fields of `content`, touching only those that differ.
+function raw_tables.take_over(t, content)
+  for key in next, t do
+    if content[key] == nil then
+      t[key] = nil
+    end
+  end
+  for key, value in next, content do
+    local now = rawget(t, key)
+    if not rawequal(now, value) or math_type(now) ~= math_type(value) or value == 0 then
+      rawset(t, key, value)
+    end
   end
 end
 

@@ -8,7 +8,8 @@
 -- An id in between may not exist, or be bad, or the answer be too large: then the wanted one is read alone, and for a while
 -- only known neighbours are tried.
 --
--- Promises: the record that is wanted is read if it can be; nothing is kept over drop().
+-- Promises: the record that is wanted is read if it can be; nothing is kept over drop(), nor of an object that was written since:
+-- one may be read ahead while it is loaded, if the session has let go of its table (fs.detached).
 -- Relies on: the store's read(ids); an identity map for what is known.
 
 local read_ahead = {}
@@ -33,6 +34,24 @@ end
 function read_ahead.drop(self)
   self.kept, self.count, self.bytes = {}, 0, 0
   self.fetched, self.used = 0, 0
+end
+
+-- Takes out what is kept of an object. -> record | nil
+local function take(self, id)
+  local record <const> = self.kept[id]
+  if record then
+    self.kept[id] = nil
+    self.count = self.count - 1
+    self.bytes = self.bytes - #record.payload
+  end
+  return record
+end
+
+-- Drops what is kept of these objects: { { id = }, … }. They have been written.
+function read_ahead.drop_written(self, entries)
+  for i = 1, #entries do
+    take(self, entries[i].id)
+  end
 end
 
 -- `id` and ids after it that are worth reading.
@@ -91,21 +110,11 @@ local function keep(self, records)
   self.bytes = self.bytes + bytes - #records[1].payload
 end
 
-local function take_kept(self, id)
-  local record <const> = self.kept[id]
-  if record then
-    self.kept[id] = nil
-    self.used = self.used + 1
-    self.count = self.count - 1
-    self.bytes = self.bytes - #record.payload
-  end
-  return record
-end
-
 -- -> the record of an object | nil, err
 function read_ahead.record(self, id)
-  local record = take_kept(self, id)
+  local record = take(self, id)
   if record then
+    self.used = self.used + 1
     return record
   end
   local ids = neighbourhood(self, id)

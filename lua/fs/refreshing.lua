@@ -1,9 +1,11 @@
--- Taking over what the store holds now: abort drops the changes made here, refresh keeps them, commit merges.
+-- Moving on to what the store holds now: abort drops the changes made here, refresh keeps them, commit merges.
 --
--- Contents are replaced in place: every table stays the table that it is, whoever holds it. Clearing a table ends a
--- `pairs` that is under way in it.
+-- Contents are replaced in place: every table stays the table that it is, whoever holds it. Only fields that differ are touched, so
+-- that a `pairs` which is under way goes on, unless others have added fields to that very table.
 -- What others removed from the store while it is held here becomes new again (fs.revival).
--- Relies on: fs.committing, fs.kinds, fs.loading, fs.merging, fs.revival.
+-- Promises: after each of them everything that is loaded belongs to one state (fs.reading), changes made here on top of it; one that
+-- fails leaves the session in the state it was in.
+-- Relies on: fs.committing, fs.kinds, fs.loading, fs.merging, fs.reading, fs.revival.
 
 local committing <const> = require "fs.committing"
 local graph <const> = require "fs.graph"
@@ -11,8 +13,8 @@ local identity <const> = require "fs.identity"
 local kinds <const> = require "fs.kinds"
 local layout <const> = require "fs.layout"
 local loading <const> = require "fs.loading"
-local map_handles <const> = require "fs.map_handles"
 local merging <const> = require "fs.merging"
+local reading <const> = require "fs.reading"
 local revival <const> = require "fs.revival"
 
 local next <const> = next
@@ -23,21 +25,6 @@ local refreshing = {}
 local BATCH <const> = 32
 -- How often a commit merges what others wrote meanwhile before it gives up.
 local TRIES <const> = 16
-
--- Drops all changes: every loaded table has again the content that was read or committed last. -> true | nil, err
-function refreshing.abort(session)
-  local map <const> = session.map
-  local changed <const> = committing.scan(session)
-  for i = 1, #changed do
-    local id = changed[i]
-    local ok, err = loading.restore(session.loading, map.loaded[id], map.payloads[id])
-    if not ok then
-      return nil, err
-    end
-  end
-  loading.drop_read_ahead(session.loading)
-  return true
-end
 
 -- Prepares the merge of one record. -> merge | false: the object is as it was | nil, err
 local function prepare_one(session, search, record)
@@ -54,11 +41,10 @@ local function prepare_one(session, search, record)
     identity.set_loaded(map, id, map.loaded[id], base, now.version, map.held[map.loaded[id]])
     return false
   end
-  local handler <const>, t <const> = kinds.of(base), map.loaded[id]
-  if handler.is_of and not handler.is_of(session, t) or not handler.is_of and map_handles.state(t) then
+  if not kinds.is_of(session, map.loaded[id], base) then
     return nil, { code = "malformed", message = string.format("object %d is of another kind than it was", id) }
   end
-  return (handler.merge or merging.prepare)(session, search, base, now)
+  return (kinds.of(base).merge or merging.prepare)(session, search, base, now)
 end
 
 -- Reads these objects and prepares their merges. -> list of merges, list of conflicting paths | nil, err
@@ -121,10 +107,11 @@ local function part(session, ids)
   return there, missing
 end
 
--- Takes over what others wrote, then gives up the ids of what they removed: not before, for what was read must be compared with what
--- is here while both know an object by the same table. on_conflicts(paths) -> true to go on | nil, err
--- -> list of conflicting paths | nil, err
-local function take_over(session, ids, on_conflicts)
+-- Merges what these loaded objects are in the store now into what they are here, then gives up the ids of those that are gone: not
+-- before, for what was read must be compared with what is here while both know an object by the same table.
+-- on_conflicts(paths) -> true to go on | nil, err
+-- -> list of conflicting paths | nil, err, how far it came: nil, nothing was changed; "partly"; "merged", what is gone keeps its ids
+local function merge_in(session, ids, on_conflicts)
   local there, missing = part(session, ids)
   if not there then
     return nil, missing
@@ -134,39 +121,79 @@ local function take_over(session, ids, on_conflicts)
     return nil, conflicts
   end
   local ok, err = on_conflicts(conflicts)
-  if ok then
-    ok, err = apply(session, merges)
-  end
-  if ok then
-    ok, err = revival.revive(session, missing)
-  end
   if not ok then
     return nil, err
+  end
+  ok, err = apply(session, merges)
+  if not ok then
+    return nil, err, "partly"
+  end
+  ok, err = revival.revive(session, missing)
+  if not ok then
+    return nil, err, "merged"
   end
   return conflicts
 end
 
--- Which objects a refused commit must take over first. -> list | nil, err
-local function to_take_over(session, err)
-  if err.code == "conflict" then
-    local missing, problem = revival.missing(session, err.ids)
-    if not missing then
-      return nil, problem
-    elseif #missing == 0 then
-      return err.ids
+-- Nothing more is read until a move succeeds, for what is loaded would not belong together with it.
+local function stop(session, since, err)
+  reading.stop(session.reading, since, {
+    code = err.code, cause = err,
+    message = string.format("what others committed cannot be taken over: %s; refresh() tries again", err.message),
+  })
+end
+
+local function go_on()
+  return true
+end
+
+-- Those loaded objects that are among `changed`, or all where that is not known; and those of `more`. -> ids, ascending
+local function concerned(session, changed, more)
+  if not changed then
+    return loaded_ids(session)
+  end
+  local loaded <const> = session.map.loaded
+  local seen, ids = {}, {}
+  for _, list in ipairs { changed, more or {} } do
+    for _, id in ipairs(list) do
+      if loaded[id] and not seen[id] then
+        seen[id] = true
+        ids[#ids + 1] = id
+      end
     end
   end
-  -- What others removed may have been in any object: all must be as the store has them, before ids are given up.
-  return loaded_ids(session)
+  table.sort(ids)
+  return ids
+end
+
+-- Moves the session to the present: all loaded objects that others have changed since, with what was changed here on top.
+-- more: ids that are to be looked at in any case. -> list of conflicting paths | nil, err; then the session is where it was
+local function move(session, on_conflicts, more)
+  committing.take_back(session)
+  local mark, changed = reading.move(session.reading)
+  if not mark then
+    return nil, changed
+  end
+  loading.begin_move(session.loading)
+  local conflicts, err, phase = merge_in(session, concerned(session, changed, more), on_conflicts)
+  if conflicts or phase then
+    loading.keep_move(session.loading)
+    reading.keep(session.reading, mark)
+    if phase == "partly" then
+      stop(session, mark.sequence, err)
+    end
+    return conflicts, err
+  end
+  loading.take_back_move(session.loading)
+  reading.back(session.reading, mark)
+  return nil, err
 end
 
 -- What a commit that was refused can do about it. -> true: try again | nil, err
 local function settle(session, err)
-  local ids, unknown = to_take_over(session, err)
-  if not ids then
-    return nil, unknown
-  end
-  local done, problem = take_over(session, ids, function(conflicts)
+  -- What others removed may have been in any object: all must be as the store has them, before ids are given up.
+  local ids = err.code == "conflict" and err.ids or loaded_ids(session)
+  local done, problem = move(session, function(conflicts)
     if #conflicts == 0 then
       return true
     end
@@ -176,7 +203,7 @@ local function settle(session, err)
       message = string.format("conflict: %s changed both here and in the store; refresh() takes the rest over and keeps"
         .. " yours, abort() drops yours", table.concat(conflicts, ", ")),
     }
-  end)
+  end, ids)
   if done and err.code == "missing_reference" then
     return revival.revive(session, err.ids)
   end
@@ -187,19 +214,66 @@ local function can_settle(err)
   return (err.code == "conflict" or err.code == "missing_reference") and err.ids and #err.ids > 0
 end
 
+-- Takes over what others had committed before a commit of this session that succeeded, so that everything here belongs to one state.
+local function follow(session, since, transaction)
+  if transaction.others and #transaction.others == 0 then
+    return
+  end
+  loading.drop_read_ahead(session.loading)
+  committing.take_back(session)
+  local done, err, phase = merge_in(session, concerned(session, transaction.others), go_on)
+  -- What is gone and could not become new is told by the commit that needs it.
+  if not done and phase ~= "merged" then
+    stop(session, since, err)
+  end
+end
+
 -- Brings every loaded object up to what the store holds, changes made here on top of it.
 -- -> list of paths that were changed on both sides (they keep what they have here; a commit then overwrites) | nil, err
 function refreshing.refresh(session)
-  loading.drop_read_ahead(session.loading)
-  committing.take_back(session)
-  return take_over(session, loaded_ids(session), function() return true end)
+  return move(session, go_on)
+end
+
+-- Drops all changes: every loaded table has again the content that was read or committed last. -> true | nil, err
+local function restore(session)
+  local map <const> = session.map
+  local changed <const> = committing.scan(session)
+  for i = 1, #changed do
+    local id = changed[i]
+    local ok, err = loading.restore(session.loading, map.loaded[id], map.payloads[id])
+    if not ok then
+      return nil, err
+    end
+  end
+  return true
+end
+
+-- Drops all changes, and takes over what the store holds. -> true | nil, err
+function refreshing.abort(session)
+  local ok, err = restore(session)
+  if not ok then
+    return nil, err
+  end
+  local done
+  done, err = refreshing.refresh(session)
+  if not done then
+    return nil, { code = err.code, message = "your changes are dropped, but what others committed cannot be read: " .. err.message }
+  end
+  return true
 end
 
 -- Commits; what others have changed since is merged in, unless both sides changed the same, and what they removed is stored anew.
 -- -> the store's transaction, or false when nothing changed | nil, err
 function refreshing.commit(session, message)
+  if session.reading.stopped then
+    return nil, session.reading.stopped
+  end
   for _ = 1, TRIES do
+    local since <const> = session.reading.sequence
     local transaction, err = committing.commit(session, message)
+    if transaction then
+      follow(session, since, transaction)
+    end
     if transaction ~= nil or not can_settle(err) then
       return transaction, err
     end

@@ -1,20 +1,30 @@
 -- What is said of values that cannot be saved: by path.
--- Relies on: fs.graph.
+-- Relies on: fs.functions, fs.graph.
 
 local graph <const> = require "fs.graph"
 
 local refusals = {}
 
--- info: debug.getinfo or nil.
-local function describe(value, role, info)
-  if role == "metatable" and value == false then
+local function describe_function(session, f)
+  local info <const> = session.getinfo
+  if info and info(f, "S").what == "C" then
+    return "C function"
+  end
+  local _, reason = session.functions.record(f)
+  return reason
+end
+
+local function describe(session, value, role)
+  if role == "weak" then
+    return "a weak table: what it holds can vanish at any moment"
+  elseif role == "metatable" and value == false then
     return "its metatable is hidden by __metatable"
   end
   local kind <const> = type(value)
   if kind == "thread" then
     return "coroutine"
-  elseif kind == "function" and info then
-    return info(value, "S").what == "C" and "C function" or "Lua function (functions are not saved yet)"
+  elseif kind == "function" then
+    return describe_function(session, value)
   end
   return kind
 end
@@ -23,12 +33,16 @@ local function new_search(session)
   return graph.search(session.map, session.root, session.metatables.metatable_of)
 end
 
--- An error for what codec.encode refused in table t.
+-- An error for what codec.encode refused in table t; role "upvalue": for the value of cell t.
 function refusals.cannot_save(session, t, key, value, role)
   local search = new_search(session)
   local path
-  if role == "metatable" then
+  if role == "weak" then
+    path = graph.path(search, t)
+  elseif role == "metatable" then
     path = value == false and graph.path(search, t) or "getmetatable(" .. graph.path(search, t) .. ")"
+  elseif role == "upvalue" then
+    path = graph.path(search, t)
   elseif role == "key" then
     path = "a key of " .. graph.path(search, t)
   else
@@ -36,7 +50,7 @@ function refusals.cannot_save(session, t, key, value, role)
   end
   return {
     code = "cannot_save", path = path,
-    message = string.format("cannot save %s: %s", path, describe(value, role, session.getinfo)),
+    message = string.format("cannot save %s: %s", path, describe(session, value, role)),
   }
 end
 

@@ -108,6 +108,9 @@ end
 function requests.check_commit(request, next_id, largest, scan)
   if type(request) ~= "table" or type(request.entries) ~= "table" then return invalid("commit takes entries") end
   if #request.entries == 0 then return invalid("a commit needs at least one entry") end
+  if request.since ~= nil and math.type(request.since) ~= "integer" then
+    return invalid("not a sequence: " .. tostring(request.since))
+  end
   local seen <const> = {}
   for _, item in ipairs(request.entries) do
     local valid <const>, err = check_entry(item, next_id, largest, seen)

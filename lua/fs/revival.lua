@@ -1,4 +1,4 @@
--- Objects that were collected as garbage while this session still held their tables: the tables become new ones again.
+-- Objects that were collected as garbage while this session still held their tables or functions: these become new ones again.
 --
 -- Another process takes the last reference to an object away, garbage is collected, and here a variable still has the table.
 -- Once it is put under the root again, the store says that the id leads nowhere (`missing_reference`). The table has all of
@@ -46,24 +46,39 @@ local function lost(session, t)
   }
 end
 
--- Ids of the objects that t leads to, those not in `seen` yet: added to it and to the list.
-local function note_children(session, t, seen, ids)
-  local map <const> = session.map
-  local function meet(v)
-    local id = type(v) == "table" and identity.id_of(map, v)
+-- Calls meet(v) for everything that v, a table, function, cell or chunk of the session, leads to.
+local function each_child(session, v, meet)
+  if type(v) == "table" then
+    for key, value in next, v do
+      meet(key)
+      meet(value)
+    end
+    meet(session.metatables.metatable_of(v) or nil)
+  elseif session.map.is_cell(v) then
+    meet(v())
+  else
+    local record <const> = session.functions.record(v) -- none of one that stands in for another
+    if record then
+      meet(record.chunk)
+      for _, cell in ipairs(record.cells) do
+        meet(cell)
+      end
+    end
+  end
+end
+
+-- Ids of the objects that v leads to, those not in `seen` yet: added to it and to the list.
+local function note_children(session, v, seen, ids)
+  each_child(session, v, function(child)
+    local id = (type(child) == "table" or type(child) == "function") and identity.id_of(session.map, child)
     if id and not seen[id] then
       seen[id] = true
       ids[#ids + 1] = id
     end
-  end
-  for key, value in next, t do
-    meet(key)
-    meet(value)
-  end
-  meet(session.metatables.metatable_of(t) or nil)
+  end)
 end
 
--- Every object among those that the gone ones lead to in memory that is gone as well: id -> table | nil, err
+-- Every object among those that the gone ones lead to in memory that is gone as well: id -> what it is here | nil, err
 local function gather(session, ids)
   local map <const> = session.map
   local gone, seen = {}, {}
@@ -71,15 +86,13 @@ local function gather(session, ids)
     local children = {}
     table.sort(ids) -- so that the same object is named every time
     for _, id in ipairs(ids) do
-      local t = map.objects[id]
+      local v = map.objects[id] or map.others[id]
       seen[id] = true
-      if t and stubs.is(t) and not loading.load(session.loading, t) then
-        return nil, lost(session, t)
-      elseif t then
-        gone[id] = t
-        if type(t) == "table" then
-          note_children(session, t, seen, children)
-        end
+      if v and stubs.is(v) and not loading.load(session.loading, v) then
+        return nil, lost(session, v)
+      elseif v then
+        gone[id] = v
+        note_children(session, v, seen, children)
       end
     end
     local err
@@ -91,7 +104,7 @@ local function gather(session, ids)
   return gone
 end
 
--- The objects with these ids do not exist any more: their tables are new from now on. -> true | nil, err
+-- The objects with these ids do not exist any more: their tables and functions are new from now on. -> true | nil, err
 function revival.revive(session, ids)
   long_strings.forget(session.loading.strings, ids)
   local gone, err = gather(session, ids)

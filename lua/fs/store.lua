@@ -14,6 +14,7 @@ local history <const> = require "fs.history"
 local information <const> = require "fs.information"
 local joining <const> = require "fs.joining"
 local placement <const> = require "fs.placement"
+local recent <const> = require "fs.recent"
 local references <const> = require "fs.references"
 local requests <const> = require "fs.requests"
 local snapshots <const> = require "fs.snapshots"
@@ -43,6 +44,7 @@ local function mount_again(self)
   local durable <const> = mounted.log.transaction > self.mounted.acknowledged
   if durable then
     for _, item in ipairs(self.in_flight) do self.versions:wrote(item.id, mounted.log.sequence) end
+    self.recent = recent.new(mounted.log.sequence)
   end
   mounted.next_id = math.max(mounted.next_id, self.mounted.next_id)
   mounted.acknowledged, mounted.views = mounted.log.transaction, views.carry(self.mounted.views)
@@ -268,6 +270,7 @@ local function write(self, joined)
   local given <const> = {}
   for position, item in ipairs(entries) do
     self.versions:wrote(item.id, written.sequence)
+    self.recent:wrote(item.id, written.sequence)
     given[position] = item.kind == KIND_DELETE and 0 or written.sequence
   end
   self.mounted.payload_bytes = self.mounted.payload_bytes + written.bytes
@@ -279,7 +282,9 @@ end
 --- Writes some examined requests that have no object in common. Returns a list of {result} or {nil, err}, in order.
 local function write_together(self, group)
   local given <const>, written = write(self, joining.together(group))
-  if given then return joining.results(group, given, written) end
+  if given then
+    return joining.results(group, given, written, function(after) return self.recent:between(after, written.sequence) end)
+  end
   -- What does not fit together may fit one by one; each is refused or written for itself.
   if #group > 1 and (written.code == "no_space" or written.code == "missing_reference") then
     return joining.each(group, function(one) return write_together(self, {one})[1] end)
@@ -402,6 +407,16 @@ local GC_COMMANDS <const> = {
   run = function(self) return self.collector:run(self.mounted) end,
 }
 
+--- A view, what was written since the state that its client had before, in place of a view that the client has no more use for.
+local function open_view(self, which, since, old)
+  if since ~= nil and math.type(since) ~= "integer" then return errors.new("invalid", "not a sequence: " .. tostring(since)) end
+  if old ~= nil then views.close(self.mounted, old) end
+  local opened <const>, err = views.open(self.mounted, which)
+  if not opened then return nil, err end
+  if since then opened.changed = self.recent:between(since) or false end
+  return opened
+end
+
 --- One command to the collector. Returns its status | nil, err.
 local function collect(self, command, budget)
   if budget ~= nil and (math.type(budget) ~= "integer" or budget < 1) then
@@ -478,8 +493,10 @@ end
 ---   read(ids [, view]) → list of {id, kind, payload, version} in the order of ids (at most READ_IDS_MAX) | nil, err (err.id, err.lba;
 ---     "view_too_old"). With a view, the objects as they were then; `version` is one that a commit may expect: it conflicts
 ---     if the object changed after the view's transaction.
----   commit{entries = {{id, kind, payload, expected}, …}, message} →
----     {transaction, objects, bytes, time, versions in order} | nil, err ("conflict" with err.ids, "no_space", …).
+---   commit{entries = {{id, kind, payload, expected}, …}, message, since} →
+---     {transaction, sequence, objects, bytes, time, versions in order} | nil, err ("conflict" with err.ids, "no_space", …).
+---     since: the sequence at which the client stands; then the result has `others`: the ids that others wrote behind it, up
+---     to this transaction, false when that is not known any more.
 ---     `expected`: the version that was read, 0 for an object that must not exist yet, nil for whatever is there.
 ---     KIND_DELETE without a payload removes an object; one that is not there is a conflict if `expected` is given, else "absent".
 ---     A payload that is not canonical for its kind is "invalid" (err.id, err.offset,
@@ -492,10 +509,11 @@ end
 ---   transaction() → number of the last transaction, 0 for none
 ---   checkpoint() → true | nil, err · close() → true | nil, err: a clean unmount
 ---
----   view([which]) → {view = id, transaction, sequence} | nil, err ("not_kept", "absent", "limit"). which: a transaction's number, a snapshot's
+---   view([which [, since [, old]]]) → {view = id, transaction, sequence} | nil, err ("not_kept", "absent", "limit"). which: a transaction's number, a snapshot's
 ---     name, {before = number} for the state that transaction found, nil for the present. A view of the present costs nothing.
 ---     It protects what it needs while space allows; then reading fails with "view_too_old". At most VIEWS_MAX at a time: the one
----     that was not read for longest gives way.
+---     that was not read for longest gives way. since: a sequence; then the result has `changed`: the ids that were written behind it,
+---     false when that is not known any more. old: a view that is closed first.
 ---   close_view(view) → true
 ---   written(transaction) → list of {id, kind, existed} in the order written: kind KIND_DELETE for what it removed, existed: whether the
 ---     object was there before (view{before = transaction} reads it) | nil, err ("not_kept")
@@ -512,10 +530,13 @@ function store.open(options)
   local self <const> = {
     mounted = mounted, options = options, closed = false, in_flight = {},
     versions = versions.new(math.max(1, mounted.log.sequence), options.versions_capacity),
-    scan = references.of(options.primitives), collected_at = 0,
+    recent = recent.new(mounted.log.sequence), scan = references.of(options.primitives), collected_at = 0,
   }
   self.collector = collector.new {
-    scan = self.scan, wrote = function(id, sequence) self.versions:wrote(id, sequence) end,
+    scan = self.scan, wrote = function(id, sequence)
+      self.versions:wrote(id, sequence)
+      self.recent:wrote(id, sequence)
+    end,
   }
   return {
     allocate = function(count) return allocate(self, count) end,
@@ -524,7 +545,9 @@ function store.open(options)
     commit = function(request) return commit(self, request) end,
     commit_all = function(list) return commit_all(self, list) end,
     log = function(limit) return when_ready(self, history.list, limit) end,
-    view = function(which) return when_ready(self, views.open, which) end,
+    view = function(which, since, old)
+      return when_ready(self, function() return open_view(self, which, since, old) end)
+    end,
     close_view = function(view) return when_ready(self, views.close, view) end,
     written = function(transaction) return when_ready(self, history.written, transaction) end,
     snapshot = function(name) return take_snapshot(self, name) end,

@@ -25,7 +25,7 @@ local stubs = {}
 stubs.PROTECTED = setmetatable({}, { __name = "metatable of an object that is not loaded" })
 local PROTECTED <const> = stubs.PROTECTED
 
--- stub -> its load function
+-- stub -> its load function; false: it is no stub now, and can become one again without taking memory (see reserve)
 local load_of = setmetatable({}, { __mode = "k" })
 -- table -> true: was seen in use as a metatable. Lua reads metatables raw, so these can never be stubs again.
 local metatables = setmetatable({}, { __mode = "k" })
@@ -48,7 +48,18 @@ end
 stubs.touch = touch
 
 function stubs.is(t)
-  return load_of[t] ~= nil
+  return load_of[t] and true or false
+end
+
+-- From now on turn(t, …) cannot run out of memory, until settle(t).
+function stubs.reserve(t)
+  load_of[t] = load_of[t] or false
+end
+
+function stubs.settle(t)
+  if load_of[t] == false then
+    load_of[t] = nil
+  end
 end
 
 -- A metatable goes on and off only through these two: it is protected from everyone else.
@@ -60,8 +71,8 @@ end
 
 -- Makes the empty table t, which has no metatable, a stub.
 function stubs.turn(t, load)
-  set_raw(t, STUB)
   load_of[t] = load
+  set_raw(t, STUB)
   return t
 end
 
@@ -69,9 +80,9 @@ function stubs.new(load)
   return stubs.turn({}, load)
 end
 
--- Makes the stub t an empty table without a metatable.
+-- Makes the stub t an empty table without a metatable. It can be turned back at any time, until settle(t).
 function stubs.strip(t)
-  load_of[t] = nil
+  load_of[t] = false
   set_raw(t, nil)
 end
 

@@ -20,6 +20,8 @@ local SECTOR_BYTES <const> = layout.SECTOR_BYTES
 local CRC_OFFSET <const> = FORMAT.offsets.crc
 
 -- What every copy of a store agrees on, whatever its generation.
+-- Why a slot does not count, where the medium cannot give it back.
+local UNREADABLE <const> = "unreadable"
 local SHARED <const> = {"uuid", "epoch", "total_sectors", "segment_sectors", "log_lba", "segment_count"}
 
 -- Fields of 64 bits, which Lua reads as negative numbers above 2^63-1.
@@ -75,7 +77,7 @@ local function read_slot(device, crc32c, lba, parity)
   if not sector then sector, cause = device.read(lba, 1) end
   if not sector and not errors.unreadable(cause) then return errors.device("reading the superblock", lba, cause) end
   if not sector then
-    slot.reason = "unreadable"
+    slot.reason = UNREADABLE
     return slot
   end
   slot.fields, slot.reason, slot.newer = superblock.decode(crc32c, sector, lba, parity)
@@ -83,7 +85,9 @@ local function read_slot(device, crc32c, lba, parity)
 end
 
 --- superblock.slots(device, crc32c) → list of the four slots as read | nil, err. Where the tail copies stand follows from
---- a head copy that counts, or, without one, from the size of the device.
+--- a head copy that counts, or, without one, from the size of the device. A cut leaves at most one copy of a pair unreadable,
+--- since they are flushed one after the other. If both are, the device is in trouble: what they said may be the newest there
+--- was, and going on from the pair before would throw acknowledged transactions away.
 function superblock.slots(device, crc32c)
   local slots <const>, total = {}, device.sector_count
   for _, role in ipairs {"head", "tail"} do
@@ -96,6 +100,12 @@ function superblock.slots(device, crc32c)
     end
     for _, slot in ipairs(slots) do
       if slot.fields then total = slot.fields.total_sectors end
+    end
+  end
+  for parity = 0, 1 do
+    if slots[1 + parity].reason == UNREADABLE and slots[3 + parity].reason == UNREADABLE then
+      return errors.new("io", ("neither copy of the superblock at LBA %d and %d can be read"):format(
+        slots[1 + parity].lba, slots[3 + parity].lba), {lba = slots[1 + parity].lba})
     end
   end
   return slots

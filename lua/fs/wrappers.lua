@@ -1,11 +1,13 @@
--- The functions of Lua's base library that go past metamethods, in versions that load a stub first.
+-- The functions of Lua's base library that go past metamethods, in versions that load a stub first; and `load`, which keeps
+-- the text that it compiles (fs.chunk_texts), so that its functions can be saved.
 --
 -- install(environment) replaces them in an environment (a process's globals). Everything else of the standard
 -- library reaches a table's content through metamethods and needs nothing: a test runs all of it on stubs.
 -- Promises: on tables that are not stubs, and on anything else, they do what Lua's own do; installing twice changes
 -- nothing.
--- Relies on: fs.stubs.
+-- Relies on: fs.chunk_texts, fs.stubs.
 
+local chunk_texts <const> = require "fs.chunk_texts"
 local stubs <const> = require "fs.stubs"
 
 local raw_next <const> = next
@@ -14,6 +16,11 @@ local raw_set <const> = rawset
 local raw_len <const> = rawlen
 local raw_getmetatable <const> = getmetatable
 local raw_setmetatable <const> = setmetatable
+local raw_load <const> = load
+local string_byte <const> = string.byte
+local table_concat <const> = table.concat
+local tostring <const> = tostring
+local type <const> = type
 local is_stub <const> = stubs.is
 local touch <const> = stubs.touch
 local note_metatable <const> = stubs.note_metatable
@@ -26,7 +33,40 @@ local function touched(t)
   end
 end
 
+local BINARY <const> = 0x1b -- a compiled chunk begins with it
+
+-- Passes on what load has returned; the text that it compiled, a string or a list of its pieces, is kept.
+local function compiled(text, name, f, ...)
+  if f then
+    text = type(text) == "table" and table_concat(text) or text
+    if string_byte(text) ~= BINARY then
+      chunk_texts.remember(name and tostring(name), text)
+    end
+  end
+  return f, ...
+end
+
+local function load_pieces(read, ...)
+  local pieces <const> = {}
+  local function piece()
+    local text <const> = read()
+    if text then
+      pieces[#pieces + 1] = type(text) == "number" and tostring(text) or text
+    end
+    return text
+  end
+  return compiled(pieces, (...) or "=(load)", raw_load(piece, ...))
+end
+
 wrappers.functions = {
+  load = function(text, ...)
+    if type(text) == "function" then
+      return load_pieces(text, ...)
+    elseif type(text) ~= "string" then
+      return raw_load(text, ...)
+    end
+    return compiled(text, (...), raw_load(text, ...))
+  end,
   next = function(t, ...)
     touched(t)
     return raw_next(t, ...)
@@ -60,7 +100,7 @@ wrappers.functions = {
 
 -- Lua's own, by name: what the wrapped ones stand for.
 wrappers.originals = {
-  next = raw_next, rawget = raw_get, rawset = raw_set, rawlen = raw_len, getmetatable = raw_getmetatable,
+  load = raw_load, next = raw_next, rawget = raw_get, rawset = raw_set, rawlen = raw_len, getmetatable = raw_getmetatable,
   setmetatable = raw_setmetatable,
 }
 

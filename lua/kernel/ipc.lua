@@ -16,6 +16,8 @@
 -- What waits in a mailbox is held by the supervisor; it is charged to the receiver when that takes it. Requests have as much
 -- room again as letters that nobody waits for: a flood of the latter does not keep a client from its service. A caller has
 -- one request at a time, and one that it gives up is taken back. No mailbox takes the last FREE_PART of the machine's memory.
+-- The processes of one account (kernel.processes) have at most POSTED_LETTERS letters and POSTED_BYTES unread in all mailboxes
+-- together, and fill at most half of one: whoever floods shuts out himself.
 
 local ipc <const> = {}
 
@@ -23,8 +25,11 @@ local MAILBOX_LETTERS <const> = 1024
 local MAILBOX_BYTES <const> = 16 * 1024 * 1024
 local FREE_PART <const> = 16
 local SMALL_BYTES <const> = 4096
+local POSTED_LETTERS <const>, POSTED_BYTES <const> = 4096, 16 * 1024 * 1024
+local SHARE_LETTERS <const> = MAILBOX_LETTERS // 2
 local HOLES <const> = 32
 local NO_ROOM <const> = "the receiver had not enough memory for it"
+local SUPERVISOR <const> = {id = 0}
 local ENDS_MOST <const> = 64              -- unread letters about ended children; older ones make room
 
 function ipc.new(scheduler, core)
@@ -33,17 +38,25 @@ function ipc.new(scheduler, core)
   local self <const> = {}
 
   function self.adopt(process)
-    process.mailbox = {first = 1, last = 0, letters = 0, bytes = 0, ends = 0}
+    process.mailbox = {first = 1, last = 0, letters = 0, bytes = 0, ends = 0, shares = {}}
     process.serving = {}
+  end
+
+  local function count_posted(mailbox, account, sign, bytes)
+    account.letters = account.letters + sign
+    account.bytes = account.bytes + sign * bytes
+    local share <const> = (mailbox.shares[account] or 0) + sign
+    mailbox.shares[account] = share > 0 and share or nil
   end
 
   local function count_letter(mailbox, letter, sign)
     if letter.is_end then
       mailbox.ends = mailbox.ends + sign
-    else
-      mailbox.letters = mailbox.letters + sign
-      mailbox.bytes = mailbox.bytes + sign * letter.bytes
+      return
     end
+    mailbox.letters = mailbox.letters + sign
+    mailbox.bytes = mailbox.bytes + sign * letter.bytes
+    if letter.account then count_posted(mailbox, letter.account, sign, letter.bytes) end
   end
 
   local function put_letter(mailbox, letter)
@@ -89,14 +102,20 @@ function ipc.new(scheduler, core)
     return bytes > SMALL_BYTES and core and core.free_bytes() < core.memory_bytes // FREE_PART
   end
 
-  -- `shares`: 1 for letters, 2 for requests.
-  local function admits(mailbox, bytes, shares)
+  -- `rooms`: 1 for letters, 2 for requests.
+  local function admits(mailbox, bytes, rooms)
     if bytes > MAILBOX_BYTES then return nil, "too large" end
-    if mailbox.letters >= shares * MAILBOX_LETTERS or mailbox.bytes + bytes > shares * MAILBOX_BYTES
+    if mailbox.letters >= rooms * MAILBOX_LETTERS or mailbox.bytes + bytes > rooms * MAILBOX_BYTES
       or is_machine_full(bytes) then
       return nil, "full"
     end
     return true
+  end
+
+  -- May a process of this account leave one more unread?
+  local function may_post(account, mailbox, bytes)
+    return not account or account.letters < POSTED_LETTERS and account.bytes + bytes <= POSTED_BYTES
+      and (mailbox.shares[account] or 0) < SHARE_LETTERS
   end
 
   -- A message that goes nowhere: its memory comes back now, not when the supervisor collects its garbage.
@@ -119,14 +138,17 @@ function ipc.new(scheduler, core)
   end
 
   local function new_letter(from, request, badge, message)
-    return {"message", from, request, badge, message, n = 5, bytes = message and message:size() or 0}
+    return {
+      "message", from.id, request, badge, message, n = 5, bytes = message and message:size() or 0, account = from.account,
+    }
   end
 
   function self.send(from, to, message, badge)
     if not to or to.state == "ended" then return refuse(message, "dead") end
-    local letter <const> = new_letter(from.id, nil, badge, message)
+    local letter <const> = new_letter(from, nil, badge, message)
     local admitted <const>, reason <const> = admits(to.mailbox, letter.bytes, 1)
     if not admitted then return refuse(message, reason) end
+    if not may_post(from.account, to.mailbox, letter.bytes) then return refuse(message, "full") end
     return deliver(to, letter)
   end
 
@@ -158,13 +180,13 @@ function ipc.new(scheduler, core)
     scheduler.wake(entry.caller, ...)
   end
 
-  local function post_request(entry, sender_id, to, message, badge)
+  local function post_request(entry, from, to, message, badge)
     if not to or to.state == "ended" then return refuse(message, "dead") end
     local bytes <const> = message and message:size() or 0
     local admitted <const>, reason <const> = admits(to.mailbox, bytes, 2)
     if not admitted then return refuse(message, reason) end
     local id <const> = new_request(entry, to)
-    entry.letter = new_letter(sender_id, id, badge, message)
+    entry.letter = new_letter(from, id, badge, message)
     local delivered <const>, problem <const> = deliver(to, entry.letter)
     if delivered then return id end
     drop_request(id)
@@ -175,7 +197,7 @@ function ipc.new(scheduler, core)
   function self.call(from, to, message, badge, seconds)
     if from == to then return refuse(message, "a process cannot call itself") end
     scheduler.block(from)
-    local id <const>, reason <const> = post_request({caller = from}, from.id, to, message, badge)
+    local id <const>, reason <const> = post_request({caller = from}, from, to, message, badge)
     if not id then
       return nil, reason
     end
@@ -185,7 +207,7 @@ function ipc.new(scheduler, core)
   end
 
   function self.ask(to, message, on_reply)
-    local id <const>, reason <const> = post_request({on_reply = on_reply}, 0, to, message, 0)
+    local id <const>, reason <const> = post_request({on_reply = on_reply}, SUPERVISOR, to, message, 0)
     if not id then on_reply(nil, reason) end
     return id
   end
@@ -249,7 +271,11 @@ function ipc.new(scheduler, core)
     local mailbox <const> = process.mailbox
     process.mailbox = nil
     for place = mailbox.first, mailbox.last do
-      if mailbox[place] then refuse(mailbox[place][5]) end
+      local letter <const> = mailbox[place]
+      if letter then
+        count_letter(mailbox, letter, -1)
+        refuse(letter[5])
+      end
     end
   end
 

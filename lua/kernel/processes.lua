@@ -12,12 +12,16 @@
 --
 -- Promises: ids are never used twice (a service that is started again keeps its own: spec.id); when a process has ended everything it held is free, those who wait for it or
 -- called it know, who started it has a letter about it, and its outcome can still be asked for (the last KEPT_OUTCOMES of
--- them); its results by its ancestors alone.
+-- them); its results by its ancestors alone. A process and all that it has started hold a bounded share of the memory, and of
+-- the room in mailboxes (kernel.ipc), together.
 
 local processes <const> = {}
 
 local DEFAULT_MEMORY <const> = 16 * 1024 * 1024
 local LEAST_MEMORY <const> = 256 * 1024
+-- What a process and all that it has started may hold together, as a multiple of what it may hold alone; C stacks included.
+local ACCOUNT_TIMES <const> = 2
+local STACK_BYTES <const> = 512 * 1024
 local MOST_PROCESSES <const> = 1000
 local KEPT_OUTCOMES <const> = 64
 local ANCESTORS_MOST <const> = 64
@@ -29,11 +33,13 @@ function processes.new(core, scheduler, ipc)
   local outcomes <const>, ended_order = {}, {}
   local last_id, count = 0, 0
   local runtime_source <const>, runtime_chunk <const> = core.source("kernel.runtime")
-  local self <const> = {epoch = 0, default_memory = DEFAULT_MEMORY}
+  -- session: the module that opens the store for a process that another one gives it to (kernel.runtime).
+  local self <const> = {epoch = 0, default_memory = DEFAULT_MEMORY, session = nil}
 
   local function has_room()
     if count >= MOST_PROCESSES then return nil, "too many processes" end
-    if core.free_bytes and core.free_bytes() < core.memory_bytes // RESERVE_PART then return nil, "not enough memory" end
+    if core.free_bytes() < core.memory_bytes // RESERVE_PART then scheduler.bury_all() end
+    if core.free_bytes() < core.memory_bytes // RESERVE_PART then return nil, "not enough memory" end
     return true
   end
 
@@ -45,7 +51,7 @@ function processes.new(core, scheduler, ipc)
       arguments = spec.arguments or {}, service = process.service, trusted = spec.module ~= nil,
       console = spec.console and core.endpoint(spec.console.id) or nil, line_end = spec.line_end,
       epoch = self.epoch, unsafe = spec.unsafe or false,
-      reports = spec.reports,
+      reports = spec.reports, session = self.session,
     }
   end
 
@@ -63,6 +69,15 @@ function processes.new(core, scheduler, ipc)
     }
   end
 
+  -- Whoever sits at the machine, services and the supervisor start what they like; what these have started has an account of
+  -- its own, and shares it with all that it starts.
+  local function account_of(process, memory)
+    local parent <const> = process.parent
+    if process.service or process.operator then return nil end
+    if parent and parent.account then return parent.account end
+    return {handle = core.account(ACCOUNT_TIMES * (memory + STACK_BYTES)), letters = 0, bytes = 0}
+  end
+
   function self.create(spec, parent)
     local function refuse(reason)
       if spec.payload then spec.payload:free() end
@@ -73,8 +88,10 @@ function processes.new(core, scheduler, ipc)
     local memory <const> = spec.memory or DEFAULT_MEMORY
     if math.type(memory) ~= "integer" or memory < LEAST_MEMORY then return refuse("memory: too little to run in") end
     local process <const> = new_process(spec, parent)
+    process.account = account_of(process, memory)
     local handle <const> = core.process{
-      name = process.name, memory = memory, unsafe = spec.unsafe, essential = spec.essential,
+      name = process.name, memory = memory, unsafe = spec.unsafe, essential = spec.essential, stack = STACK_BYTES,
+      account = process.account and process.account.handle,
     }
     if not handle then return refuse("not enough memory") end
     process.handle = handle
@@ -133,7 +150,7 @@ function processes.new(core, scheduler, ipc)
     if process.state == "ended" then return end
     scheduler.forget(process)
     process.cpu_nanoseconds = process.handle:cpu()
-    process.handle:kill()
+    scheduler.bury(process)
     table_of[process.id] = nil
     count = count - 1
     keep_outcome(process, outcome)

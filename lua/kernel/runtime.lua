@@ -11,8 +11,9 @@
 -- Promises: a process sees its own libraries and nothing of another's; print and io.write reach the console in the order
 -- in which they were called.
 
--- What another process has started comes with its program, text or a function (kernel.functions), as that one sent it.
-local kernel <const>, boot <const>, sent_program <const>, sent_arguments <const> = ...
+-- What another process has started comes with its program, text or a function (kernel.functions), as that one sent it, and perhaps
+-- with the endpoint of the store.
+local kernel <const>, boot <const>, sent_program <const>, sent_arguments <const>, sent_store <const> = ...
 local call <const> = kernel.call
 
 -- What is used after the program has begun, which may change what these names and the string metatable mean.
@@ -35,7 +36,7 @@ local TEXTS_MOST <const>, PASSED_OVER_MOST <const> = 500, 1024
 local system <const> = {id = boot.id, name = boot.name, parent = boot.parent}
 
 -- Modules that code which the system does not trust may load: pure Lua that asks for what it uses.
-local PUBLIC_MODULES <const> = {"^fs%.", "^shell%.", "^kernel%.service$"}
+local PUBLIC_MODULES <const> = {"^fs%.", "^shell%.", "^kernel%.service$", "^services%.remote_store$"}
 
 -- --- processes and messages ---------------------------------------------------------------------------------------------------
 
@@ -240,17 +241,20 @@ local function parcel_of(program, args)
   return functions().pack({program, unpack(args, 1, count)}, count + 1)
 end
 
---- spawn(program [, {name=, memory=bytes, args={…}, unsafe=}]) → process | nil, err. The program is Lua text or a function; it
---- is called with the args. A function travels as source with copies of its upvalues: kernel.functions.
+--- spawn(program [, {name=, memory=bytes, args={…}, store=, unsafe=}]) → process | nil, err. The program is Lua text or a function; it
+--- is called with the args. A function travels as source with copies of its upvalues: kernel.functions. store = true: the program
+--- finds root, commit and the other commands in its globals, over the store of this process, of which it has a session of its own.
 function system.spawn(program, options)
   if type(program) == "table" then program, options = program.source, program end
   local spec <const> = options or {}
   if type(program) ~= "string" and type(program) ~= "function" then error("spawn takes Lua text or a function", 2) end
   local args <const> = spec.args or {}
   if type(args) ~= "table" then error("spawn: args is a list", 2) end
+  local store <const> = spec.store and (sent_store or boot.trusted and boot.grants.store) or nil
+  if spec.store and not store then error("spawn: this process has no store to share", 2) end
   local parcel <const>, rest <const> = parcel_of(program, args)
   if not parcel then return nil, "spawn: " .. rest end
-  local id <const>, err <const> = call("spawn", 4, spec.name, spec.chunk, spec.memory, spec.unsafe, parcel, rest)
+  local id <const>, err <const> = call("spawn", 4, spec.name, spec.chunk, spec.memory, spec.unsafe, parcel, rest, store)
   if not id then return nil, err end
   return setmetatable({id = id}, PROCESS)
 end
@@ -392,6 +396,16 @@ end
 
 local function run(program, ...)
   return program(...)
+end
+
+-- What goes with a store that the process was given, the module named by boot.session knows.
+if sent_store then
+  local source <const>, chunk <const> = kernel.source(boot.session)
+  assert(text_load(source, chunk, "t"))(system, sent_store, kernel.raw)
+  -- The modules under it now hold raw access: the program gets others of the same names, and nothing to reach these by.
+  for name in pairs(loaded) do
+    if find(name, "^fs%.") then loaded[name] = nil end
+  end
 end
 
 if type(sent_program) == "table" then

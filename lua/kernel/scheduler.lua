@@ -14,6 +14,9 @@
 --     scheduler.listen(process, line, on_irq)        the same, every time it fires
 --     scheduler.after(seconds, action)               calls action() then
 --     scheduler.forget(process)                      it has ended
+--     scheduler.bury(process)                        gives back what it held: that of services at once, because their
+--                                                    devices are given anew; of others what is much in steps between turns
+--     scheduler.bury_all()                           all of that now
 --     scheduler.run()                                never returns
 --
 -- A process is a record with `handle`, `service` (boolean) and, while it waits, `waiting`. Promises: a process that can
@@ -33,6 +36,8 @@ local SLICE_NANOSECONDS <const> = SLICE_TICKS * TICK_NANOSECONDS
 local NANOSECONDS <const> = 1000000000
 local LONGEST_SECONDS <const> = 1 << 31
 local WAIT_POWERS <const> = 24
+-- Pages and objects of ended processes that are given back at once, and before each further turn: less than a millisecond's work.
+local BURIED_AT_ONCE <const>, BURIED_A_TURN <const> = 1000, 200
 
 local function new_queue()
   local items <const> = {}
@@ -135,6 +140,17 @@ function scheduler.new(core)
     process.state = "ended"
   end
 
+  local all_buried = true
+
+  function self.bury(process)
+    local all <const> = process.handle:kill(not process.service and BURIED_AT_ONCE or nil)
+    all_buried = all and all_buried
+  end
+
+  function self.bury_all()
+    while not all_buried do all_buried = core.reap(BURIED_AT_ONCE) end
+  end
+
   local function take_interrupts()
     for line, waits in pairs(irq_waits) do
       if next(waits) and irq_take(line) then
@@ -196,8 +212,9 @@ function scheduler.new(core)
   function self.step()
     if irq_take then take_interrupts() end
     if deadlines.next() then deadlines.expire(clock()) end
+    if not all_buried then all_buried = core.reap(BURIED_A_TURN) end
     local process <const> = next_ready()
-    if not process then return idle() end
+    if not process then return all_buried and idle() end
     process.state = "running"
     if process.service then note_wait(process) end
     self.turns = self.turns + 1

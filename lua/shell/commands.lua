@@ -6,9 +6,8 @@
 -- Promises: only what works here is installed (no processes without a system that has them); a failure the store or
 -- the system reports as nil, err is raised, so that a program cannot overlook it. Used by the prompt and by programs
 -- that are run without one.
--- Relies on: objects = {root, commit(message), save(name, value), fetch(name), abort(), changes(), info(), log(count)},
--- and where they exist refresh(), forget(table), map(), and register(name, value): with it the commands can be saved inside
--- objects, by their names.
+-- Relies on: objects as fs.objects has them; with its register(name, value), where it is, the commands can be saved inside objects, by
+-- their names.
 
 local access <const> = require "shell.raw_access"
 
@@ -27,7 +26,10 @@ local function without_store(environment)
   environment.root = environment.root or {}
   local function refuse() error(NO_STORE, 2) end
   local found = {}
-  for _, name in ipairs { "commit", "save", "fetch", "abort", "changes", "log", "info", "refresh", "forget", "map" } do
+  for _, name in ipairs {
+    "commit", "save", "fetch", "abort", "changes", "log", "info", "refresh", "forget", "map", "at", "undo", "snapshot", "snapshots",
+    "delete_snapshot", "keep", "gc", "register",
+  } do
     found[name] = refuse
   end
   return found
@@ -52,9 +54,17 @@ local function object_commands(objects)
     changes = function() return view("changes", checked(objects.changes())) end,
     log = function(count) return view("transactions", checked(objects.log(count))) end,
     map = objects.map,
+    register = objects.register,
+    at = objects.at,
+    undo = function(transaction) return view("transaction", objects.undo(transaction)) end,
+    snapshot = function(name) return view("snapshot", objects.snapshot(name)) end,
+    snapshots = function() return view("snapshots", objects.snapshots()) end,
+    delete_snapshot = function(name) objects.delete_snapshot(name) end,
+    keep = function(count) objects.keep(count) end,
+    gc = function() return view("collection", objects.gc()) end,
     info = function() return (checked(objects.info())) end,
-    refresh = objects.refresh and function() checked(objects.refresh()) end,
-    forget = objects.forget and function(object) checked(objects.forget(object)) end,
+    refresh = function() checked(objects.refresh()) end,
+    forget = function(object) checked(objects.forget(object)) end,
   }
 end
 

@@ -73,8 +73,111 @@ root.people = map()
 root.people:set("ann", {age = 31})
 root.people:set("bob", {age = 7})
 root.people:get("ann").age
-for name, person in root.people:range("a", "c") do print(name, person.age) end
+for name, one in root.people:range("a", "c") do print(name, one.age) end
 root.people]],
+  },
+  {
+    name = "at", group = "Objects", usage = "at(transaction)", summary = "root as it was after a transaction",
+    description = [[
+The root of another time: after a transaction, given by its id or as what commit() or log() gave, or in a snapshot, given by
+its name. It can be read while everything goes on; what is changed in it goes nowhere. Its tables can be put under root:
+that makes copies. Transactions answer as long as there is room for them (see keep); then it says "no longer kept".]],
+    example = [[
+root.ship = {name = "Argo", fuel = 7}
+t = commit()
+root.ship.fuel = 5
+commit()
+at(t).ship.fuel, root.ship.fuel]],
+  },
+  {
+    name = "undo", group = "Objects", usage = "undo(transaction)", summary = "take one transaction back, by a new one",
+    description = [[
+What that transaction changed becomes as it was before; later changes of other things stay. If something was changed again
+since, it says what, and nothing happens. Undo what undo() returned to have it back. Changes that are not committed come
+first: commit() or abort() them.]],
+    example = [[
+root.colour = "blue"
+t = commit "paint"
+root.other = 1
+commit()
+undo(t)
+root.colour, root.other]],
+  },
+  {
+    name = "snapshot", rare = true, group = "Objects", usage = "snapshot(name)", summary = "keep what is committed now, under a name",
+    description = [[
+It costs nothing now, and later the room of what changes; it stays until delete_snapshot(name). at(name) reads it.]],
+    example = [[
+root.n = 1
+commit()
+snapshot "one"
+root.n = 2
+commit()
+at("one").n, root.n]],
+  },
+  {
+    name = "snapshots", rare = true, group = "Objects", usage = "snapshots()", summary = "the snapshots, oldest first",
+    description = [[A list of {name, transaction, time, objects, bytes}.]],
+    example = [[snapshots()]],
+  },
+  {
+    name = "delete_snapshot", rare = true, group = "Objects", usage = "delete_snapshot(name)",
+    summary = "let a snapshot go", description = [[The room that only it needed becomes free.]],
+    example = [[
+snapshot "short"
+delete_snapshot "short"
+#snapshots()]],
+  },
+  {
+    name = "keep", rare = true, group = "Objects", usage = "keep(count)", summary = "how many transactions at() answers for",
+    description = [[
+The last so many; keep() for as many as there is room for, which is how it begins. When room is needed the oldest go first.]],
+    example = [[keep(1000)]],
+  },
+  {
+    name = "gc", rare = true, group = "Objects", usage = "gc()", summary = "remove what root does not lead to any more",
+    description = [[
+It happens by itself, in small steps, when room gets short and while nothing else is asked of the disk. Snapshots keep
+what they hold; transactions of before may be kept no longer.]],
+    example = [[
+root.rubbish = {1, 2, 3}
+commit()
+root.rubbish = nil
+commit()
+gc()]],
+  },
+  {
+    name = "register", rare = true, group = "Objects", usage = "register(name, value)",
+    summary = "save a table or function by its name",
+    description = [[
+What is registered is not saved itself: what refers to it is saved with the name, and finds there what is registered under that
+name then. So classes that come with a program stay the program's. A class may have an integer __version; objects saved with an
+earlier one are given to its __migrate(object, version) when they are read, and what that changes is a change like any other.]],
+    example = [[
+Ship = {__version = 2}
+function Ship.__migrate(ship, version) ship.fuel = ship.fuel or 7 end
+register("Ship", Ship)
+root.ship = setmetatable({name = "Argo"}, Ship)
+commit()]],
+  },
+  {
+    name = "values", rare = true, group = "Objects", usage = "help \"values\"", summary = "what can be saved", topic = true,
+    description = [[
+Tables with any keys, sharing and cycles, with their metatables; strings of any bytes and length, integers, floats, booleans;
+functions, as the source text they were compiled from, with their upvalues, which functions may share; maps made by map(). By their
+names: what Lua and the system provide, and what is registered.
+
+Not saved, by path and before anything is written: coroutines, userdata such as endpoints and blocks of memory, functions in C that
+have no name, and weak tables, whose contents can vanish at any moment. A __gc is saved like any field and runs for a table in
+memory when Lua collects that, be the object still in the store or not; it must not put the table anywhere again.]],
+    example = [[
+count = load "local n = 0 return function() n = n + 1 return n end"()
+root.count = count
+root.count()
+commit()
+root.weak = setmetatable({}, {__mode = "k"})
+pcall(commit)
+abort()]],
   },
   {
     name = "log", group = "Objects", usage = "log(count)", summary = "the transactions, oldest first",
@@ -84,7 +187,7 @@ log()
 #log()]],
   },
   {
-    name = "info", group = "Objects", usage = "info()", summary = "sizes and counts of the store",
+    name = "info", rare = true, group = "Objects", usage = "info()", summary = "sizes and counts of the store",
     description = [[A table of what the store knows about itself.]],
     example = [[info()]],
   },
@@ -112,7 +215,8 @@ root.crew[1] ]],
     description = [[
 Runs a program, a function or Lua text, as a process with its own memory, next to everything else, and returns it: .id,
 :kill(), :wait(). A function goes there as source with copies of its upvalues; globals are the other process's. Options:
-name, memory (bytes, 16 MiB if not given), args (a list of what the program is called with).]],
+name, memory (bytes, 16 MiB if not given), args (a list of what the program is called with), store = true (it gets root,
+commit and the other commands: the same objects, a session of its own; what two processes change is merged, see "processes").]],
     example = [[
 n = 41
 do local n = n; p = spawn(function(more) return n + more end, {args = {1}}) end
@@ -175,7 +279,7 @@ help "commit"
 help(print)]],
   },
   {
-    name = "show", group = "Shell", usage = "show(value, options)", summary = "print a value with other limits",
+    name = "show", rare = true, group = "Shell", usage = "show(value, options)", summary = "print a value with other limits",
     description = [[
 Options, with what the prompt uses: depth = 5, length = 60 (entries of a table), total = 500 (entries in all),
 string_length = 500, width = 79, quoted = false.]],
@@ -213,6 +317,20 @@ Tab                       complete a name; once more lists what fits
 Alt-Enter                 a new row without running
 Ctrl-C                    clear the line; while something runs: stop it
 Ctrl-L                    clear the screen]],
+  },
+  {
+    name = "processes", rare = true, group = "Processes", usage = "help \"processes\"", summary = "two processes and one root", topic = true,
+    description = [[
+A process sees the objects as they were when it last moved on: at its first look, by commit(), abort() or refresh(). What others
+commit meanwhile it does not see. A commit merges: two processes may add different names to one table, and change different
+fields of it. The same field changed differently is a conflict, named by its path, and nothing is written; the numbered
+part of a table, 1, 2, 3 …, counts as one field. Then refresh() takes over the rest and keeps your change, abort() drops it.]],
+    example = [[
+p = spawn(function() root.theirs = 1; commit() end, {store = true})
+root.mine = 2
+wait(p)
+commit()
+root.mine, root.theirs]],
   },
   {
     name = "_", group = "Shell", usage = "_", summary = "the last value shown",

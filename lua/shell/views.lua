@@ -2,7 +2,9 @@
 --
 --     views.transaction{id=, objects=, bytes=}        t4: 3 objects, 196 bytes
 --     views.changes{ {kind=, path=, old=, new=}, … }  ~ root.ship.fuel 7 -> 5
---     views.transactions(list)  views.processes(list) one row each, in columns
+--     views.transactions(list)  views.processes(list)  views.snapshots(list)   one row each, in columns
+--     views.snapshot{name=, transaction=, time=, objects=, bytes=}              the same for one
+--     views.collection{phase=, marked=, swept=, swept_bytes=}                   12 objects removed, 480 bytes
 -- Promises: the tables stay the tables they were (fields, #, ipairs); only how they print is added.
 
 local printer <const> = require "shell.printer"
@@ -99,6 +101,39 @@ function views.transactions(list)
   for _, transaction in ipairs(list) do views.transaction(transaction) end
   return dressed(list, TRANSACTIONS)
 end
+
+local SNAPSHOT <const>, SNAPSHOTS <const> = { __name = "snapshot" }, { __name = "snapshots" }
+
+local function snapshot_row(one)
+  return {
+    one.name, "t" .. one.transaction, views.date(one.time), counted(one.objects, "object"), counted(one.bytes, "byte"),
+  }
+end
+
+function SNAPSHOT.__tostring(one) return table.concat(snapshot_row(one), "  ") end
+
+function SNAPSHOTS.__tostring(list)
+  if #list == 0 then return "there are no snapshots" end
+  local rows = {}
+  for index, one in ipairs(list) do rows[index] = snapshot_row(one) end
+  return in_columns(rows, { [4] = true, [5] = true })
+end
+
+function views.snapshot(one) return dressed(one, SNAPSHOT) end
+
+function views.snapshots(list)
+  for _, one in ipairs(list) do views.snapshot(one) end
+  return dressed(list, SNAPSHOTS)
+end
+
+local COLLECTION <const> = { __name = "collection" }
+
+function COLLECTION.__tostring(status)
+  if status.phase ~= "idle" then return ("%s, %s found so far"):format(status.phase, counted(status.marked, "object")) end
+  return ("%s removed, %s"):format(counted(status.swept, "object"), counted(status.swept_bytes, "byte"))
+end
+
+function views.collection(status) return dressed(status, COLLECTION) end
 
 local PROCESSES <const> = { __name = "processes" }
 

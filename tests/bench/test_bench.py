@@ -137,3 +137,12 @@ def test_both_readers_find_the_same():
     payloads = [reading.payload(0), reading.payload(1)]
     assert reading.index(payloads) == reading.index_by_schema(payloads, reading.ENTRY_HEADER.compile()) == 3000
     assert reading.decode(payloads) == reading.decode_by_schema(payloads, reading.grammar()) == 9000
+
+
+def test_the_disk_is_measured_in_the_guest(tmp_path):
+    """Ours and the peer's figures of every row, each with its least and greatest."""
+    disk = module("disk")
+    rows = {name: (ours, peer) for name, ours, peer, _, _ in disk.measure(set(disk.NAMES), tmp_path)}
+    assert set(rows) == set(disk.NAMES)
+    for ours, peer in rows.values():
+        assert 0 < ours.least <= ours.median <= ours.greatest and 0 < peer.least <= peer.median <= peer.greatest

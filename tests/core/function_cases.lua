@@ -169,10 +169,52 @@ function cases.numbers_that_are_none()
     for _, bad in ipairs{-1, math.mininteger} do assert(not pcall(raw.function_at, chunk, bad)) end
     for _, bad in ipairs{print, 1, "x", {}} do
       assert(not pcall(raw.function_at, bad, 0) and not pcall(raw.number_of, bad, chunk) and not pcall(raw.number_of, chunk, bad))
+      assert(not pcall(raw.dump, bad))
     end
     assert(raw.number_of(chunk, function() end) == nil and raw.number_of(chunk, chunk) == 0)
     assert(not pcall(raw.function_at) and not pcall(raw.number_of, chunk))
   ]]
+end
+
+function cases.closures_live_on_their_own()
+  harness.run(core, [[
+    collectgarbage("generational")
+    local raw = (...).raw
+    local kept = {}
+    for round = 1, 200 do
+      local main = load("local n, m = 0 return function(a) n = (n or a) + 1 m = {n} return n, function() return n end end")
+      kept[round % 7] = raw.function_at(main, 1)
+      main = nil
+      collectgarbage("step")
+      for _, f in pairs(kept) do
+        local n, inner = f(round)
+        assert(inner() == n)
+      end
+    end
+    collectgarbage()
+    for _, f in pairs(kept) do assert(math.type(f(0)) == "integer") end
+  ]])
+end
+
+function cases.every_allocation_may_fail()
+  harness.run(core, [[
+    local raw = (...).raw
+    local text = "local a, b, c return function() return a, b, c, function() return a end end"
+    local main = load(text)
+    for _, f in ipairs{function(m) return raw.function_at(m, 1) end, raw.dump} do
+      local held, failures = {}, 0
+      -- Fills the memory with ever smaller pieces.
+      local function take(size) held = { held, ("x"):rep(size) .. size } end
+      for size = 20, 0, -1 do
+        while pcall(take, 1 << size) do end
+        if not pcall(f, main) then failures = failures + 1 end
+      end
+      held = nil
+      collectgarbage()
+      assert(f(main))
+      assert(failures > 0, failures)
+    end
+  ]])
 end
 
 -- Random chunks of nested functions: every one that they make is found, and does there what it does here.

@@ -210,22 +210,39 @@ local STATEMENTS <const> = {
   "pcall(load, ('x = x + 1 '):rep(R(200)))",
   "string.format('%g %s %q', R(99) / 7, n, 'text')",
   "(('ab'):rep(R(50))):gsub('%w', function(c) if R(60) == 1 then kernel.call('echo', 0) end end)",
+  "io.write(('w'):rep(R(1500)))",
+  "print(n, t[1])",
+  "setmetatable({}, {__gc = function() io.write(('f'):rep(R(700))) end})",
+  "kernel.evaluate(function() table.sort({3, 1, 2, 5, 4}, function() for i = 1, R(20000) do n = n + 1 end return R(2) == 1 end) end)",
+  "kernel.evaluate(function() return (('a'):rep(14)):find(('a?'):rep(14) .. ('a'):rep(14) .. 'b') end)",
+  "kernel.evaluate(function() setmetatable({}, {__gc = function() for i = 1, R(20000) do n = n + 1 end end}) collectgarbage() end)",
+  "kernel.evaluate(function() kernel.call('echo', 0, {[setmetatable({}, {__tostring = function() for i = 1, R(9000) do n = n + 1 end "
+    .. "return 'key' end})] = {print}}) end)",
+  "do local raw, f = kernel.raw, load('local a, b = ... return function() return function() return a end, b end') "
+    .. "local g = raw.function_at(f, R(0, 3)) if g then pcall(g) raw.dump(g) raw.number_of(f, g) end end",
   "if R(400) == 1 then error('the end') end",
   "if R(900) == 1 then t = ('x'):rep(1 << 30) end",
   "if R(700) == 1 then local function f() return f() + 1 end f() end",
 }
 
 local function random_program()
-  local lines <const> = {"local kernel, seed = ... math.randomseed(seed) local R, t, held, n = math.random, {}, {}, 0 while true do"}
+  local lines <const> = {
+    "local kernel, seed = ... math.randomseed(seed) kernel.writer(function(text) kernel.call('echo', 0, #text) end) "
+      .. "local R, t, held, n = math.random, {}, {}, 0 while true do",
+  }
   for _ = 1, random(2, 9) do lines[#lines + 1] = pick(STATEMENTS) end
   lines[#lines + 1] = "if R(300) == 1 then return n, t end end"
   return table.concat(lines, "\n")
 end
 
 local processes <const> = {}
+local accounts <const> = {}
+for place = 1, 3 do accounts[place] = core.account(place * (4 << 20)) end
 
 local function start(place)
-  local process <const> = core.process{name = "fuzz", memory = random(1, 4) << 20, unsafe = random(8) == 1}
+  local process <const> = core.process{
+    name = "fuzz", memory = random(1, 4) << 20, unsafe = random(8) == 1, account = accounts[random(#accounts + 1)],
+  }
   if process and process:load(random_program(), "=fuzz", random(0)) then processes[place] = process end
 end
 
@@ -241,21 +258,24 @@ local function answer(process, operation)
 end
 
 local function fuzz_processes()
+  core.reap(random(100))
   for _ = 1, 40 do
     made = made + 1
     local place <const> = random(12)
     local process <const> = processes[place]
     if not process or process:ended() then
       if process then process:kill() end
+      processes[place] = nil
       start(place)
     elseif random(200) == 1 then
-      process:kill()
+      process:kill(random(0, 300))
       processes[place] = nil
     else
-      if random(100) == 1 then process:interrupt() end
+      if random(20) == 1 then process:interrupt() end
       local why <const>, operation <const> = process:run(random(2))
       if why == "call" and random(300) > 1 then answer(process, operation) end
       assert(why ~= "fault", operation)
+      assert(process:ended() == (why == "finished" or why == "error"), why)
       process:memory()
     end
   end
@@ -273,4 +293,8 @@ while made < calls do
   fuzz_processes()
 end
 host.tick_every(0)
-for _, process in pairs(processes) do process:kill() end
+for _, process in pairs(processes) do process:kill(random(300)) end
+while not core.reap(random(50)) do end
+collectgarbage()            -- those that could not be loaded
+collectgarbage()
+for _, account in ipairs(accounts) do assert(account:used() == 0, account:used()) end

@@ -11,6 +11,8 @@
  *   host.pages()              pages and stacks handed out and not given back
  *   host.page_budget(n)       from now on only n more pages can be had (nil: no limit)
  *   host.tick_every(us)       ticks by timer from now on (0: off)
+ *   host.step_every(n)        once a tick has come, so does one at each n-th instruction, until the process leaves
+ *                             by itself (0: off)
  *   host.seed(n)              of random_u64
  *   host.arena_check(seed, steps)     see arena_check.c
  *   host.read_exactly(payload)        reads it where the byte after its last is not to be read: could it?
@@ -87,12 +89,11 @@ void *page_alloc(size_t pages)
     return run ? memset(run, 0, pages * PAGE_SIZE) : NULL;
 }
 
-void *page_alloc_below(size_t pages, uintptr_t limit)
+void *page_alloc_below_raw(size_t pages, uintptr_t limit)
 {
     if (limit < (uintptr_t)1 << 31)
         abort();    /* MAP_32BIT gives the first 2 GiB, no less */
-    void *run = map_pages(pages, MAP_32BIT);
-    return run ? memset(run, 0, pages * PAGE_SIZE) : NULL;
+    return map_pages(pages, MAP_32BIT);
 }
 
 void page_free(void *run, size_t pages)
@@ -250,6 +251,25 @@ static void return_to(greg_t *registers, const struct trap_frame *frame)
 {
     registers[REG_RIP] = (greg_t)frame->rip;
     registers[REG_RSP] = (greg_t)frame->rsp;
+    registers[REG_EFL] = (greg_t)frame->rflags;
+}
+
+#define RFLAGS_TRAP 0x100       /* Intel SDM 1, 3.4.3.3: an exception after each instruction */
+
+static unsigned step_every, steps;
+
+/* Only a process is followed instruction by instruction; parked, it keeps the flag. */
+static void step(struct trap_frame *frame, bool begin)
+{
+    if (step_every == 0 || !this_cpu()->process)
+        frame->rflags &= ~(uint64_t)RFLAGS_TRAP;
+    else if (begin)
+        frame->rflags |= RFLAGS_TRAP;
+}
+
+static bool ticks_now(void)
+{
+    return step_every > 0 && ++steps % step_every == 0;
 }
 
 static void on_signal(int number, siginfo_t *information, void *context)
@@ -259,8 +279,10 @@ static void on_signal(int number, siginfo_t *information, void *context)
     struct trap_frame frame;
     (void)information;
     frame_from(registers, &frame);
-    if (number == SIGALRM) {
-        process_tick(&frame, fxsave);
+    if (number == SIGALRM || number == SIGTRAP) {
+        step(&frame, number == SIGALRM);
+        if (number == SIGALRM || ticks_now())
+            process_tick(&frame, fxsave);
     } else {
         frame.vector = number == SIGFPE ? 0 : 14;
         if (!process_fault(&frame, fxsave)) {
@@ -271,6 +293,12 @@ static void on_signal(int number, siginfo_t *information, void *context)
     return_to(registers, &frame);
 }
 
+static int l_step_every(lua_State *L)
+{
+    step_every = (unsigned)luaL_checkinteger(L, 1);
+    return 0;
+}
+
 static void catch_signals(void)
 {
     static char signal_stack[256 * 1024];
@@ -278,6 +306,7 @@ static void catch_signals(void)
     struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
     sigfillset(&action.sa_mask);
     sigaction(SIGALRM, &action, NULL);
+    sigaction(SIGTRAP, &action, NULL);
     sigaction(SIGSEGV, &action, NULL);
     sigaction(SIGFPE, &action, NULL);
 }
@@ -331,6 +360,7 @@ static int l_read(lua_State *L)
 
 static const luaL_Reg host_functions[] = {
     {"pages", l_pages}, {"page_budget", l_page_budget}, {"tick_every", l_tick_every},
+    {"step_every", l_step_every},
     {"seed", l_seed}, {"arena_check", l_arena_check}, {"dma_moves", l_dma_moves}, {"read", l_read},
     {"read_exactly", l_read_exactly}, {NULL, NULL},
 };

@@ -358,6 +358,108 @@ function cases.memory_bombs_end_in_the_culprit()
   end
 end
 
+-- It has ended when it says so, wherever it was stopped on the way.
+function cases.a_tick_at_every_instruction_of_its_end()
+  local ENDS <const> = {finished = true, error = true}
+  local function step_through(text, every)
+    local process <const> = harness.process(core, "local kernel = ... kernel.call('begin', 0) " .. text)
+    assert(process:run(1 << 30) == "call")
+    process:answer()
+    host.step_every(every)
+    host.tick_every(40)
+    local parked, why = 0, nil
+    repeat
+      why = process:run(1)
+      if why == "parked" then parked = parked + 1 end
+      assert(process:ended() == (ENDS[why] or false), why)
+    until ENDS[why]
+    host.tick_every(0)
+    host.step_every(0)
+    process:kill()
+    return parked
+  end
+  for _, text in ipairs{"return 1, {2}, 'three'", "error('x')"} do
+    local parked = 0
+    repeat parked = parked + step_through(text, 1) until parked > 2000       -- not every time does a tick come early enough
+  end
+end
+
+function cases.an_account_bounds_what_several_hold_together()
+  local STACK <const> = 512 << 10
+  local account <const> = core.account(12 << 20)
+  local function start(text)
+    local process <const> = core.process{name = "case", memory = 8 << 20, account = account, stack = STACK}
+    if process and process:load(text, "=case") then return process end
+    if process then process:kill() end
+  end
+  local BOMB <const> = [[
+    local kernel = ...
+    local held, blocks = {}, {}
+    while pcall(function()
+      held[#held + 1] = ("x"):rep(60000) .. #held
+      blocks[#blocks + 1] = kernel.memory(20000)
+    end) do end
+    return kernel.call("done", 1, (#held + #blocks) * 40000)
+  ]]
+  local function fill()
+    local together, processes = 0, {}
+    while true do
+      local process <const> = start(BOMB)
+      if not process then break end
+      processes[#processes + 1] = process
+      local why <const>, _, bytes <const> = process:run(1 << 30)
+      assert(why == "call", why)
+      together = together + bytes
+      local used <const>, limit <const> = account:used()
+      assert(used <= limit + 8192 and limit == 12 << 20, used)
+    end
+    assert(together > 8 << 20 and together < 12 << 20, together)
+    assert(#processes >= 2 and #processes < 12, #processes)
+    for _, process in ipairs(processes) do process:kill() end
+    assert(account:used() == 0, account:used())
+  end
+  for _ = 1, 3 do fill() end
+  harness.raises("only the supervisor holds accounts", core.pack, account)
+end
+
+-- It is given back in steps (core.reap); whoever finds no memory meanwhile takes the next step himself.
+function cases.what_the_killed_held_is_there_for_who_needs_it()
+  local account <const> = core.account(12 << 20)
+  local left <const> = host.pages()
+  local function fill()
+    local process <const> = assert(core.process{name = "case", memory = 8 << 20, account = account})
+    assert(process:load([[
+      local kernel = ...
+      local strings, blocks = {}, {}
+      for i = 1, 30 do
+        strings[i] = ("x"):rep(100000) .. i
+        blocks[i] = kernel.memory(50000)
+      end
+      kernel.call("full", 0, ("y"):rep(500000))
+    ]], "=case"))
+    local why <const>, message <const> = process:run(1 << 30)
+    assert(why == "call", message)
+    process:kill(0)
+  end
+  for _ = 1, 6 do fill() end
+  assert(account:used() > 4 << 20 and not core.reap(5))
+  while not core.reap(100) do end
+  assert(account:used() == 0 and host.pages() <= left, host.pages() - left)
+end
+
+function cases.an_account_lives_as_long_as_anybody_refers_to_it()
+  local process <const> = core.process{name = "case", memory = 1 << 20, account = core.account(3 << 20)}
+  process:load("local kernel = ... kernel.call('wait', 0) return ('x'):rep(1e5) ~= nil", "=case")
+  for _ = 1, 3 do collectgarbage() end
+  assert(process:run(1 << 30) == "call")
+  process:answer()
+  local why <const>, done <const> = finish(process)
+  assert(why == "finished" and done == true)
+  process:kill()
+  assert(core.process{name = "none", memory = 1 << 20, account = core.account(1000)} == nil)
+  harness.raises("account expected", core.process, {name = "none", account = core.memory(5)})
+end
+
 function cases.a_message_is_charged_to_its_receiver()
   harness.memory = 2 << 20
   local process <const> = harness.process(core, [[

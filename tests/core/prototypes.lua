@@ -1,28 +1,28 @@
--- Every function of the given files: what kernel/sandbox/prototypes.c finds in a compiled text is what lua/fs/prototypes.lua
--- finds. Arguments: this folder, then paths. Prints how many functions were compared.
+-- Every function of the given files: what kernel/sandbox/functions.c finds in a compiled text is what lua/fs/prototypes.lua finds. Arguments: this folder, then paths. Prints how many functions were compared.
 
 local core <const>, host <const>, folder <const> = ...
 local harness <const> = dofile(folder .. "/harness.lua")
 
 local COMPARE <const> = [[
   local kernel, reference, text = ...
-  local ours = kernel.raw.prototypes
-  local plain = load(reference, "=prototypes")().reference(string.dump, load)
+  local ours = kernel.raw
+  local plain = load(reference, "=prototypes")().reference(string.dump, load, debug.getinfo)
   local main = assert(load(text, "=text", "t"))
-  local lines, other = ours.lines(main), plain.lines(main)
-  assert(#lines == #other and #lines > 0)
-  for i = 1, #lines do assert(lines[i] == other[i]) end
-  local count = #lines // 2
-  for n = 0, count - 1 do
-    local a, b = ours.instantiate(main, n), plain.instantiate(main, n)
-    assert(string.dump(a) == string.dump(b), n)
-    assert(ours.dump(a) == string.dump(b, true) and ours.dump(a) == plain.dump(a), n)
-    local info = debug.getinfo(a, "uS")
-    assert(info.linedefined == lines[2 * n + 1] and info.lastlinedefined == lines[2 * n + 2])
-    for i = 1, info.nups do assert(select(2, debug.getupvalue(a, i)) == nil) end
+  local count = 0
+  while true do
+    local a, b = ours.function_at(main, count), plain.function_at(main, count)
+    if not a then
+      assert(b == nil and count > 0)
+      break
+    end
+    assert(string.dump(a) == string.dump(b), count)
+    assert(ours.dump(a) == string.dump(b, true) and ours.dump(a) == plain.dump(a), count)
+    local number = ours.number_of(main, a)
+    assert(number == plain.number_of(main, a) and number <= count, count)
+    assert(ours.dump(ours.function_at(main, number)) == ours.dump(a))
+    for i = 1, debug.getinfo(a, "u").nups do assert(select(2, debug.getupvalue(a, i)) == nil) end
+    count = count + 1
   end
-  assert(ours.instantiate(main, count) == nil and ours.instantiate(main, -1) == nil)
-  assert(ours.instantiate(main, math.mininteger) == nil and plain.instantiate(main, count) == nil)
   return count
 ]]
 

@@ -219,3 +219,90 @@ def test_large_tables_take_time_in_proportion(rng: random.Random):
     keys = rng.sample(range(10**6), 20_000)
     payload = codec.encode_table([], [(f"k{key}", key) for key in keys])
     assert len(codec.decode_table(payload).pairs) == len(keys)
+
+
+def exactly(contents):
+    """A form of contents in which == keeps apart what the format does."""
+    pairs = [(exact(key), exact(value)) for key, value in contents.pairs]
+    return [exact(value) for value in contents.array], pairs, contents.metatable
+
+
+@given(tables(), st.data())
+def test_what_is_read_fast_is_what_is_read_with_care(table, data):
+    payload = bytearray(codec.encode_table(*table))
+    for _ in range(data.draw(st.integers(0, 3))):
+        payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.sampled_from(ODD_BYTES))
+    fast = codec._plain_table(bytes(payload))
+    if fast is not None:
+        assert exactly(fast) == exactly(codec._decode_table(bytes(payload)))
+
+
+# Where forms begin and end.
+ODD_BYTES = [0x00, 0x7F, 0x80, 0x81, 0x90, 0x9F, 0xA0, 0xA1, 0xC0, 0xC1, 0xC2, 0xC4, 0xC7, 0xCA, 0xCB, 0xCC, 0xCF, 0xD0,
+             0xD4, 0xD9, 0xDC, 0xDE, 0xE0, 0xFF]
+
+
+@given(st.lists(SCALARS, max_size=12), st.data())
+def test_scalars_read_fast_are_those_read_with_care(values, data):
+    payload = bytearray(b"".join(map(codec.encode_scalar, values)))
+    for _ in range(data.draw(st.integers(0, 2)) if payload else 0):
+        payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.sampled_from(ODD_BYTES))
+    found = codec._common(bytes(payload), 0, len(values))
+    slow, at = [], 0
+    try:
+        for _ in values:
+            value, at = codec.decode_value(bytes(payload), at)
+            slow.append(value)
+    except ValueFormatError:
+        assert found is None
+    else:
+        assert found is not None
+        assert ([exact(value) for value in found[0]], found[1]) == ([exact(value) for value in slow], at)
+
+
+@pytest.mark.parametrize("payload", [
+    b"\x90\x81\xa1a\xcf\xff" + bytes(7),           # an integer above 2^63-1
+    b"\x90\x81\xa1a\xcb\x7f\xf8" + bytes(5) + b"\x01",  # a NaN that is not the canonical one
+    b"\x90\x81\xa1a\xc4\x01a",                    # UTF-8 as bytes
+    b"\x90\x81\xa1a\xc0",                         # nil
+    b"\x90\x81\xa1a\x90",                         # nested
+    b"\x90\x82\xa1a\x01\xa1a\x02",                 # a key twice
+    b"\x90\x82\xa1b\x01\xa1a\x02",                 # keys out of order
+    b"\x90\x81\x01\x01",                          # a key of the array part
+    b"\x90\x81\xc3\x01\x01",                      # bytes behind
+    b"\x90\x81\xa1a\xd1\x00\x01",                 # not the shortest form
+    b"\x90\x81\xa1a\xca\x3f\x80\x00\x00",         # 32 bits of a float
+    b"\xdc\x00\x10" + b"\x01" * 16 + b"\x80",      # numbers that are not packed
+])  # fmt: skip
+def test_what_msgpack_takes_and_the_store_does_not(payload):
+    assert codec._plain_table(payload) is None
+    with pytest.raises(ValueFormatError):
+        codec.decode_table(payload)
+    assert not codec.are_plain([b"\x90\x80", payload])
+
+
+@given(st.lists(tables().map(lambda table: codec.encode_table(*table)), max_size=6), st.data())
+def test_tables_that_are_plain_together_are_good_one_by_one(payloads, data):
+    payloads = list(map(bytearray, payloads))
+    for _ in range(data.draw(st.integers(0, 2)) if payloads else 0):
+        payload = data.draw(st.sampled_from(payloads))
+        payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.sampled_from(ODD_BYTES))
+    if codec.are_plain(list(map(bytes, payloads))):
+        for payload in payloads:
+            assert codec.references(codec.decode_table(bytes(payload))) == []
+
+
+def test_plain_tables_are_found_to_be_plain():
+    payloads = [codec.encode_table([1, "a", 1.5, True], [("k", number), ("n", "x" * number)]) for number in range(300)]
+    assert codec.are_plain(payloads)
+    assert not codec.are_plain([*payloads, codec.encode_table([Reference(2)], [])])
+
+
+@pytest.mark.parametrize("payloads", [
+    [b"\x90\x80\x90", b"\x80"],                    # one too many, one too few
+    [b"\x90\x81\xa1a\xa4abc\xc2", b"\x90\x80", b"\x90\x80\x90\x80"],
+    [b"\x90\x81\xa1a\xa4abc\xc2", b"\x90\x90\x80", b"\x90\x80"],
+    [b"", b"\x90\x80\x90\x80"],
+])  # fmt: skip
+def test_no_table_borrows_bytes_of_its_neighbour(payloads):
+    assert not codec.are_plain(payloads)

@@ -6,7 +6,13 @@ import pytest
 
 from khoros.diskutil import reader, superblock
 from khoros.diskutil.device import MemoryDevice
-from khoros.diskutil.errors import KhorosError, NewerFormat, SuperblockError, SuperblocksDisagree
+from khoros.diskutil.errors import (
+    DeviceError,
+    KhorosError,
+    NewerFormat,
+    SuperblockError,
+    SuperblocksDisagree,
+)
 from khoros.formats import constants as C
 from tests.diskutil import images
 
@@ -85,3 +91,27 @@ def test_a_misplaced_copy_does_not_count(ship):
     slot = superblock.read_slots(MemoryDevice(data))[0]
     assert slot.superblock is None
     assert isinstance(slot.error, SuperblockError)
+
+
+class Unreadable(MemoryDevice):
+    """A device that cannot give back some sectors."""
+
+    lost: tuple[int, ...] = ()
+
+    def read(self, offset: int, length: int) -> bytes:
+        if offset // C.SECTOR_BYTES in self.lost:
+            raise DeviceError(what="unreadable", offset=offset)
+        return super().read(offset, length)
+
+
+@pytest.mark.parametrize("parity", [0, 1])
+def test_a_pair_that_cannot_be_read_is_not_passed_over(ship, parity):
+    """One copy may be lost to a power cut; both are trouble of the device, and may have been the newest."""
+    device = Unreadable(ship.read_bytes())
+    pair = [lba for lba, of, _ in superblock.slot_lbas(device.size // C.SECTOR_BYTES) if of == parity]
+    for lba in pair:
+        device.lost = (lba,)
+        assert reader.Store(device).transaction == 2
+    device.lost = tuple(pair)
+    with pytest.raises(DeviceError, match="unreadable"):
+        reader.Store(device)

@@ -367,19 +367,18 @@ def test_sequences_equal_an_array(requests, lba48, irq, both):
 
 # --- the model catches bugs ---
 
-DMA, MASTER, CHANNEL, DRIVE = ("drivers.ata." + name for name in ("dma", "bus_master", "channel", "drive"))
+DMA, MASTER, DRIVE = ("drivers.ata." + name for name in ("dma", "bus_master", "drive"))
 BUGS = {
     "started before the command": (
         DMA,
-        "  local started <const>, code <const> = channel:start(request)",
-        "  channel.bus_master:start()\n  local started <const>, code <const> = channel:start(request)"),
+        "  local started <const>, code <const> = channel:issue(request)",
+        "  channel.bus_master:start()\n  local started <const>, code <const> = channel:issue(request)"),
     "old status bits": (
-        MASTER, "self.port:out8(0, self.port:in8(0) & NOTES | STATUS.INTERRUPT | STATUS.ERROR)", "self.port:in8(0)"),
+        MASTER, "  self.port:out8(0, self.cleared)\n", ""),
     "notes of the firmware wiped out": (
-        MASTER, "self.port:in8(0) & NOTES | STATUS.INTERRUPT", "STATUS.INTERRUPT"),
+        MASTER, "cleared = notes | STATUS.INTERRUPT", "cleared = STATUS.INTERRUPT"),
     "the drive's word instead of the controller's": (
-        DMA, "  if channel.bus_master:look() & OVER ~= 0 then return true end\n  return silent and status",
-        "  return status"),
+        DMA, "  if channel.bus_master:look() & OVER ~= 0 then return true end\n  if not long then return false end\n", ""),
     "not stopped": (MASTER, "  self.engine:stop()\n", ""),
     "the controller's error not looked at": (
         DMA,
@@ -391,7 +390,6 @@ BUGS = {
         ""),
     "the drive's error not looked at": (DMA, "if status & STATUS.BSY == 0 and status & DRIVE_FAILED ~= 0 then", "if false then"),
     "direction": (DMA, '["in"] = {[false] = OPERATION.READ_DMA,', '["in"] = {[false] = OPERATION.WRITE_DMA,'),
-    "interrupts off without a line": (CHANNEL, "(on and (self.irq or self.bus_master))", "(on and self.irq)"),
     "no trial": (DRIVE, "if works then self.strategy", "if true then self.strategy"),
     "a trial that anything passes": (DMA, "~byte:byte() & 0xFF", "byte:byte()"),
 }

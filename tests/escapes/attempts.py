@@ -475,17 +475,50 @@ SYSTEM = [
     ),
     Attempt(
         "flood of a mailbox",
-        """local deaf = system.spawn{source = "require('system').sleep(10)", memory = 1 << 20}
+        """local deaf = system.spawn("require('system').sleep(10)", {memory = 1 << 20})
         local count, why = 0
-        while count < 3000 do
+        while count < 1000 do
           local sent
           sent, why = system.send(deaf, "x")
           if not sent then break end
           count = count + 1
         end
         system.kill(deaf)
-        return count == 3000 and "escaped" or "held", count .. " " .. tostring(why)""",
-        Off("letters are few"), r"held 1024 full",
+        return count == 1000 and "escaped" or "held", count .. " " .. tostring(why)""",
+        Off("letters are few"), r"held 512 full",
+    ),
+    Attempt(
+        "flood of many mailboxes",
+        """local count, why, deaf = 0, nil, {}
+        for i = 1, 10 do deaf[i] = system.spawn("require('system').sleep(10)", {memory = 300000}) end
+        for i = 1, 510 * #deaf do
+          local sent
+          sent, why = system.send(deaf[i % #deaf + 1], "x")
+          if not sent then break end
+          count = count + 1
+        end
+        for i = 1, #deaf do system.kill(deaf[i]) end
+        return count == 510 * #deaf and "escaped" or "held", #deaf .. " " .. count .. " " .. tostring(why)""",
+        Off("letters are few"), r"held 10 4096 full",
+    ),
+    Attempt(
+        "results of another",
+        """local other = system.spawn("return 'secret'", {memory = 1 << 20})
+        system.wait(other)
+        local spy = system.spawn("local s = require 'system' return s.wait(" .. other.id .. ")", {memory = 1 << 20})
+        return refused(function() return select(3, system.wait(spy)) end)""",
+        Off("results are for ancestors"),
+    ),
+    Attempt(
+        "name of another",
+        """local holder = system.spawn("local s = require 'system' s.register('mine') s.reply(s.receive(), true) s.sleep(10)",
+          {memory = 1 << 20})
+        system.call(holder, "there?")
+        system.register("mine")
+        local found = system.lookup("mine"):process()
+        system.kill(holder)
+        return found == system.id and "escaped" or "held" """,
+        Off("taken names"),
     ),
     Attempt(
         "letter of 17 MB", "return refused(system.send, victim_id, ('x'):rep(17 << 20))", Off("letters are small"),
@@ -572,18 +605,31 @@ QUOTA = {
 MEMORY = [
     Attempt(
         f"quota of 8 MB: {what}", f"collectgarbage('stop')\nlocal function bomb() {source} end\nreturn raises(bomb)",
-        Off("quota of the heap+quota of objects"), r"held.*not enough memory|^error.*not enough memory",
+        Off("quota of the heap+quota of objects+account"), r"held.*not enough memory|^error.*not enough memory",
     )
     for what, source in QUOTA.items()
 ] + [
     Attempt(
         "quota of 8 MB: blocks", "local t = {} return raises(function() for i = 1, 24 do t[i] = system.memory(1 << 20) end end)",
-        Off("quota of the heap+quota of objects"), r"held.*not enough memory",
+        Off("quota of the heap+quota of objects+account"), r"held.*not enough memory",
+    ),
+    Attempt(
+        "quota of 8 MB: many children",
+        """local HOG = "local t = {} while pcall(function() t[#t + 1] = ('x'):rep(1e5) .. #t end) do end "
+          .. "local s = require 'system' s.reply(s.receive(), #t * 1e5) s.sleep(100) return t"
+        local together, count = 0, 0
+        repeat
+          local child = system.spawn(HOG)
+          local bytes = child and system.call(child, "how much?") or 0
+          together, count = together + bytes, count + 1
+        until not child or count == 4
+        return together > 17 << 20 and "escaped" or "held", together .. " in " .. count""",
+        Off("account"), r"held [\d.]+ in", r"escaped",
     ),
     Attempt(
         "quota of 8 MB: a message",
         "local t = {('x'):rep(3 << 20)} return refused(function() return victim('return #(...)', t[1], t[1] .. 'y', t[1] .. 'z') end)",
-        Off("quota of the heap+quota of objects"), r"held.*not enough memory", r"escaped|^error", memory=11 << 20,
+        Off("quota of the heap+quota of objects+account"), r"held.*not enough memory", r"escaped|^error", memory=11 << 20,
     ),
 ]  # fmt: skip
 

@@ -84,6 +84,11 @@ C_GUARDS: dict[str, tuple[str, str, str]] = {
         'return !guarded("quota of the heap")\n'
         "           || (pages <= arena->page_limit && taken <= arena->page_limit - pages);",
     ),
+    "account": (
+        "account.h",
+        "return !account || (account->bytes <= account->bytes_limit",
+        'return !guarded("account") || !account || (account->bytes <= account->bytes_limit',
+    ),
     "quota of objects": (
         "object.c",
         "return held <= owner->bytes_limit && bytes <= owner->bytes_limit - held;",
@@ -218,14 +223,30 @@ LUA_GUARDS: dict[str, tuple[str, str, str]] = {
         "kernel/calls.lua", "if not process.privileges.interrupt then", "if false then",
     ),
     "letters are few": (
-        "kernel/ipc.lua", "if mailbox.letters >= shares * MAILBOX_LETTERS or", "if",
+        "kernel/ipc.lua",
+        "return not account or account.letters < POSTED_LETTERS",
+        "do return true end\n    return not account or account.letters < POSTED_LETTERS",
     ),
+    "results are for ancestors": (
+        "kernel/processes.lua", "if waiter.operator or waiter.service or", "if true or",
+    ),
+    "taken names": ("kernel/calls.lua", 'if holder then return nil, "taken" end', ""),
     "letters are small": (
         "kernel/ipc.lua",
         'if bytes > MAILBOX_BYTES then return nil, "too large" end\n'
-        "    if mailbox.letters >= shares * MAILBOX_LETTERS or mailbox.bytes + bytes > shares * MAILBOX_BYTES\n"
-        "      or is_machine_full(bytes) then",
-        "if false then",
+        "    if mailbox.letters >= rooms * MAILBOX_LETTERS or mailbox.bytes + bytes > rooms * MAILBOX_BYTES\n"
+        "      or is_machine_full(bytes) then\n"
+        '      return nil, "full"\n'
+        "    end\n"
+        "    return true\n"
+        "  end\n"
+        "\n"
+        "  -- May a process of this account leave one more unread?\n"
+        "  local function may_post(account, mailbox, bytes)\n",
+        "return true\n"
+        "  end\n"
+        "  local function may_post(account, mailbox, bytes)\n"
+        "    if true then return true end\n",
     ),
     "no more memory than the parent": (
         "kernel/calls.lua", "if memory and memory > own_memory then", "if false then",

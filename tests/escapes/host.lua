@@ -47,7 +47,7 @@ for _, range in pairs(ports) do packed[#packed + 1] = range end
 local ended
 assert(processes.create{name = "service", payload = core.pack(SERVICE, {n = 0}), chunk = "=service", service = true})
 assert(processes.create{
-  name = "director", chunk = "=director", memory = 512 << 20,
+  name = "director", chunk = "=director", memory = 512 << 20, operator = true,
   payload = core.pack(director, table.pack({ports = packed, engines = engines}, attempts, control == "in_process")),
   privileges = {unsafe = control == "unsafe"}, on_end = function(_, outcome) ended = outcome end,
 })

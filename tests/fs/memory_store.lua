@@ -13,7 +13,7 @@ end
 local EMPTY <const> = "\x90\x80"
 
 function memory_store.new()
-  local store = { objects = {}, next_id = 2, transactions = {}, reads = 0, bad = {}, clock = 0 }
+  local store = { objects = {}, next_id = 2, transactions = {}, reads = 0, bad = {}, clock = 0, states = {}, written_by = {}, views = {}, taken = {} }
 
   function store.allocate(count)
     assert(math.type(count) == "integer" and count > 0)
@@ -22,14 +22,62 @@ function memory_store.new()
     return first
   end
 
-  function store.read(ids)
+  local function state_after(number)
+    return number == #store.transactions and store.objects or store.states[number]
+  end
+
+  -- The ids that were written behind a sequence, which is the number of a transaction here, and before another.
+  local function between(after, before)
+    local list = {}
+    for number = after + 1, before do
+      table.move(store.written_by[number], 1, #store.written_by[number], #list + 1, list)
+    end
+    return list
+  end
+
+  function store.view(which, since, old)
+    store.views[old or 0] = nil
+    local number = #store.transactions
+    if type(which) == "table" then
+      number = which.before - 1
+    elseif type(which) == "string" then
+      number = store.taken[which]
+      if not number then
+        return nil, { code = "absent", message = ("there is no snapshot %q"):format(which) }
+      end
+    elseif which then
+      number = which
+    end
+    if number < 0 or number > #store.transactions then
+      return nil, { code = "absent", message = "there is no transaction " .. number }
+    elseif number < (store.kept_from or 0) then
+      return nil, { code = "not_kept", message = "transaction " .. number .. " is no longer kept" }
+    end
+    store.last_view = (store.last_view or 0) + 1
+    store.views[store.last_view] = number
+    return {
+      view = store.last_view, transaction = number, sequence = number,
+      changed = since and between(since, #store.transactions) or nil,
+    }
+  end
+
+  function store.close_view(view)
+    store.views[view] = nil
+    return true
+  end
+
+  function store.read(ids, view)
     store.reads = store.reads + 1
     if #ids > READ_MAX then
       return nil, { code = "limit", message = "too many ids in one read" }
     end
-    local list = {}
+    local number = view and store.views[view] or #store.transactions
+    if view and (not store.views[view] or number < (store.kept_from or 0)) then
+      return nil, { code = "view_too_old", message = "there is no such view any more" }
+    end
+    local objects, list = state_after(number), {}
     for i, id in ipairs(ids) do
-      local record = store.objects[id]
+      local record = objects[id]
       if store.bad[id] then
         return nil, store.bad[id]
       elseif record then
@@ -71,9 +119,14 @@ function memory_store.new()
       return nil, { code = "conflict", ids = ids, message = #ids .. " objects changed" }
     end
     local number = #store.transactions + 1
+    local before, written = {}, {}
+    for id, record in pairs(store.objects) do before[id] = record end
+    store.states[number - 1], store.written_by[number] = before, written
+    local others = request.since and between(request.since, number - 1)
     local bytes, versions = 0, {}
     for i, entry in ipairs(request.entries) do
-      store.clock = store.clock + 1
+      store.clock = number
+      written[i] = entry.id
       local deleted = entry.kind == KIND_DELETE
       store.objects[entry.id] = not deleted
         and { id = entry.id, kind = entry.kind, payload = entry.payload, version = store.clock } or nil
@@ -87,7 +140,8 @@ function memory_store.new()
     }
     store.transactions[number] = transaction
     return {
-      transaction = number, objects = transaction.objects, bytes = bytes, time = transaction.time, versions = versions,
+      transaction = number, sequence = number, objects = transaction.objects, bytes = bytes, time = transaction.time,
+      versions = versions, others = others,
     }
   end
 
@@ -112,6 +166,43 @@ function memory_store.new()
     end
     return list
   end
+
+  function store.written(number)
+    local before, list = store.states[number - 1] or {}, {}
+    for i, id in ipairs(store.written_by[number] or {}) do
+      local record = state_after(number)[id]
+      list[i] = { id = id, kind = record and record.kind or KIND_DELETE, existed = before[id] ~= nil }
+    end
+    return list
+  end
+
+  local function describe(name)
+    return { name = name, transaction = store.taken[name], time = 1700000000000000, objects = 1, bytes = 10 }
+  end
+
+  function store.snapshot(name)
+    store.taken[name] = #store.transactions
+    return describe(name)
+  end
+
+  function store.snapshots()
+    local list = {}
+    for name in pairs(store.taken) do list[#list + 1] = describe(name) end
+    return list
+  end
+
+  function store.delete_snapshot(name)
+    store.taken[name] = nil
+    return true
+  end
+
+  function store.keep(count)
+    store.kept_from = math.max(0, #store.transactions - (count or math.huge))
+    return true
+  end
+
+  -- Nothing is ever removed.
+  function store.gc() return { phase = "idle", marked = 0, swept = 0, swept_bytes = 0 } end
 
   function store.info()
     local count = 0

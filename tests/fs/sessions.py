@@ -19,6 +19,7 @@ KINDS = ["memory", "disk"]
 _GLUE = b"""
 local memory_store_text <const>, handle <const> = ...
 local objects <const> = require "fs.objects"
+objects.wrap(_G)
 store = handle or load(memory_store_text, "=memory_store")().new()
 
 function open(options)

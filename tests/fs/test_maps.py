@@ -371,6 +371,30 @@ def test_only_the_nodes_that_are_needed_are_read(memory: World) -> None:
     """)
 
 
+def test_cutting_leaves_no_crumbs(memory: World, rng: random.Random) -> None:
+    """Whatever the sizes, no node is much smaller than half of one (roundings added up to a node of one pair)."""
+    memory.run("""
+      local cutting, largest = require "fs.map_cutting", 4096
+      math.randomseed(...)
+      for round = 1, 300 do
+        local size, varied = math.random(2, 300), math.random(0, 1) * 40
+        local row, total = { keys = {}, parts = {} }, 0
+        for i = 1, (2 + round % 6) * largest // size + round % 3 do
+          row.keys[i], row.parts[i] = i, ("x"):rep(size + math.random(0, varied))
+          total = total + #row.parts[i]
+        end
+        local text, parts = "", 0
+        for _, part in ipairs(cutting.cut(row, 1)) do
+          local bytes = cutting.size(part, 1)
+          assert(bytes <= largest and (bytes >= largest / 2 - size - varied or total < largest), bytes .. " of " .. total)
+          parts = parts + #part.parts
+          text = text .. table.concat(part.parts)
+        end
+        assert(parts == #row.parts and #text == total)
+      end
+    """, rng.randrange(2**31))
+
+
 def test_nodes_are_joined_when_pairs_go(memory: World, rng: random.Random) -> None:
     """Down to nothing, in any order: never an empty node, few small ones, every level in its time."""
     memory.run("math.randomseed(...)", rng.randrange(2**31))
@@ -488,7 +512,7 @@ def test_a_map_of_many_pairs_in_little_memory() -> None:
     client = lua_support.runtime()
     proxy = Proxy(server.lua.globals()[b"store"], client)
     proxy.store_lua = server.lua
-    names = [b"allocate", b"read", b"commit", b"log", b"info", b"missing"]
+    names = [b"allocate", b"read", b"commit", b"view", b"close_view", b"log", b"info", b"missing"]
     handle = client.table_from({name: (lambda *a, name=name: proxy.call(name, *a)) for name in names})
     client.execute(_GLUE, (HERE / "memory_store.lua").read_bytes(), handle)
     peak = client.execute(b"""
@@ -602,8 +626,8 @@ def test_clear_conflicts_with_any_change(world: World) -> None:
     """.replace('refuses("conflict", b.commit)', 'b.commit() a.refresh() assert(text_of(x) == "2=2")'))
 
 
-def test_a_walk_meets_what_others_commit_and_is_never_torn(world: World, rng: random.Random) -> None:
-    """Pairs come and go in twos: no walk, and no look-up, may find one without the other."""
+def test_a_walk_meets_one_state_until_its_session_moves_on(world: World, rng: random.Random) -> None:
+    """Whatever others commit meanwhile; after refresh, commit or abort in the middle of a walk, the rest is of the new state."""
     world.run("""
       math.randomseed(...)
       local a, b = open(), open()
@@ -612,24 +636,43 @@ def test_a_walk_meets_what_others_commit_and_is_never_torn(world: World, rng: ra
       a.commit()
       b.refresh()
       local x = a.root.m
-      for round = 1, 20 do
-        local y = open().root.m
-        local n, last = 0, -1
+      local function change()
+        for _ = 1, 100 do
+          local k = math.random(30000)
+          x:set(k, x:get(k) == nil and k or nil)
+        end
+        a.commit()
+      end
+      local function content(m)
+        local all = {}
+        for key, value in pairs(m) do all[key] = value end
+        return all
+      end
+      local moving = { "refresh", "commit", "abort", false }
+      for round = 1, 12 do
+        local session, expected = open(), content(x)
+        local y, count = session.root.m, #x
+        local move = moving[round % 4 + 1]
+        local n, moved, last = 0, false, -1
         for key, value in pairs(y) do
-          assert(key > last)
+          assert(key > last and value == expected[key], key)
           last, n = key, n + 1
-          if math.random(400) == 1 then
-            for _ = 1, 200 do
-              local k = math.random(30000)
-              x:set(k, x:get(k) == nil and k or nil)
-            end
-            a.commit()
+          if math.random(count // 4) == 1 then
+            change()
+            assert(#y == count and y:get(key) == value)
+          end
+          if move and not moved and key > 15000 then
+            change()
+            if move == "commit" then session.root.round = round end
+            session[move]()
+            expected, moved, count = content(x), true, #x
           end
         end
+        if not moved then assert(n == count) end
+        session.refresh()
         for key in x:range() do assert(y:get(key) == x:get(key)) end
         assert(#y == #x)
-        local m = b.root.m
-        m:set("b " .. round, round)
+        b.root.m:set(30000 + round, round)
         b.commit()
         a.refresh()
         assert(shape(2).count == #x)

@@ -183,7 +183,7 @@ def test_refusals_name_the_path_and_write_nothing(world: World) -> None:
       ship.new = { { coroutine.create(print) } }
       refuse("root%.ship%.new%[1%]%[1%]", "coroutine")
       ship.new = function() end
-      refuse("root%.ship%.new", "Lua function")
+      refuse("root%.ship%.new", "its source text is not known")
       ship.new = io.stdout
       refuse("root%.ship%.new", "userdata")
       ship.new = { [io.stdout] = 1 }
@@ -192,7 +192,7 @@ def test_refusals_name_the_path_and_write_nothing(world: World) -> None:
       ship.crew["odd key"] = { [true] = { [0.5] = { ["end"] = print, [math.huge] = io.stdout } } }
       refuse('root%.ship%.crew%["odd key"%]%[true%]%[0%.5%]%[math%.huge%]', "userdata")
       ship.crew["odd key"] = setmetatable({}, { __index = function() end })
-      refuse('getmetatable%(root%.ship%.crew%["odd key"%]%)%.__index', "Lua function")
+      refuse('getmetatable%(root%.ship%.crew%["odd key"%]%)%.__index', "its source text is not known")
       ship.crew["odd key"] = nil
       ship.ok = 1
       assert(s.commit().objects == 1)
@@ -538,6 +538,28 @@ def test_a_stub_that_no_path_leads_to(memory: World) -> None:
 # -- memory --------------------------------------------------------------------------------------------------------
 
 
+def test_what_was_committed_is_not_held_beside_the_tables(memory: World) -> None:
+    memory.run("""
+      local s = open()
+      local requests = setmetatable({}, { __mode = "k" })
+      local commit = store.commit
+      store.commit = function(request)
+        requests[request.entries] = true
+        return commit(request)
+      end
+      for _, fails in ipairs { false, true } do
+        s.root.t, s.root.m = { 1, 2 }, s.map()
+        s.root.m:set("key", { 3 })
+        store.fail_commit = fails and { code = "no_space", message = "no space" } or nil
+        pcall(s.commit)
+        assert(next(requests))
+        store.last_entries = nil
+        collectgarbage() collectgarbage()
+        assert(not next(requests), "the session holds all that a commit wrote")
+      end
+    """)
+
+
 def test_dropped_tables_are_collected(memory: World) -> None:
     memory.run("""
       local s = open()
@@ -595,7 +617,7 @@ def test_what_was_removed_is_let_go(memory: World) -> None:
         collectgarbage()
         sizes[round] = collectgarbage "count"
       end
-      store.objects = {}  -- the store keeps everything; what remains is the session's
+      store.objects, store.states = {}, {}  -- the store keeps everything; what remains is the session's
       collectgarbage() collectgarbage()
       assert(collectgarbage "count" < 8000, collectgarbage "count")
     """)
@@ -651,6 +673,28 @@ def test_what_was_let_go_keeps_its_changes(memory: World, how: str) -> None:
     """, how.encode())
 
 
+def test_what_was_let_go_and_read_ahead_is_not_read_as_it_was(memory: World) -> None:
+    memory.run("""
+      local s, tables = open(), {}
+      s.root.list = {}
+      for i = 1, 600 do s.root.list[i] = { n = i } end
+      s.commit()
+      local r = open()
+      for i, t in ipairs(r.root.list) do tables[i] = t end
+      r.forget(r.root.list)
+      for i = 1, 600, 2 do assert(tables[i].n == i) end
+      r.refresh()
+      assert(tables[2].n == 2)      -- now every second table is let go of
+      assert(tables[200].n == 200)  -- those near this one are read with it
+      local reads = store.reads
+      tables[201].n = "changed"
+      assert(store.reads == reads)
+      r.commit()
+      r.forget(tables[201])
+      assert(tables[201].n == "changed", tables[201].n)
+    """)
+
+
 def test_a_let_go_table_is_met_before_its_finalizer_has_run(memory: World) -> None:
     """A finalizer that was set later runs earlier: the collector has found the tables, their guards have not spoken."""
     memory.run(DETACH + """
@@ -676,10 +720,10 @@ def test_what_was_given_back_waits_for_what_is_on_its_way(memory: World) -> None
         local outer = { inner }
         for id, t in pairs { [5] = inner, [6] = outer } do
           map.names[t] = id
-          map.detached[id] = { payload = "", version = 1 }
+          map.detached[id] = { payload = "", version = 1, list = map.objects }
         end
         map.returned = returned(inner, outer)
-        detached.take_back(map, function() return true end)
+        detached.take_back(map, getmetatable, function() return true end)
         assert(next(map.detached) == nil)
         return map, inner, outer
       end

@@ -138,7 +138,7 @@ def test_a_map_that_was_collected_is_lost_but_for_what_was_set(world: World):
         session = open()
         session.root.x = session.map()
         session.root.empty = session.map()
-        for i = 1, 300 do session.root.x:set(i, i) end
+        for i = 1, 3000 do session.root.x:set(i, i) end
         session.commit()
         x, empty = session.root.x, session.root.empty
         local other <const> = open()

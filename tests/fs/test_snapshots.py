@@ -172,3 +172,21 @@ def test_pages_that_trees_share_are_written_once_when_they_move():
         assert show(store, "s0", ids) == kept == show(store, f"s{count - 1}", ids)
     print(written)
     assert written[1] < 2 * written[0]
+
+
+@pytest.mark.parametrize("tree", ["objects", "segments"])
+def test_information_where_a_page_of_a_snapshot_cannot_be_read(tree: str):
+    """What snapshots hold is not known then; all else is."""
+    store = fresh()
+    first = store.allocate(300)
+    store.commit(dict.fromkeys(range(first, first + 300), b"x" * 40))
+    store.call("snapshot", "kept")
+    store.commit(dict.fromkeys(range(first, first + 300), b"y" * 40))
+    store.checkpoint()
+    store.close()
+    image = store.disk.image
+    (record,) = crash.python_store(image).snapshots
+    image[record.pointer(tree).offset + 16] ^= 1
+    information = Store(Disk(image)).info()
+    assert "snapshot_bytes" not in information and information["snapshots"] == 1
+    assert information["objects"] == 300

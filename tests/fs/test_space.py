@@ -5,43 +5,13 @@ The sizes of CI are small; with --full a disk of 1 GiB is filled, half emptied a
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from khoros.diskutil import check
-from tests.support import crash
-from tests.support.store import Disk, Store, StoreError, format_disk
+from khoros.diskutil.torture import filling
+from khoros.diskutil.torture.filling import Work
+from tests.support.store import Store, StoreError
 
-HERE = Path(__file__).parent
 MIB = 1 << 20
-
-
-class Work:
-    """space_workload.lua over a store on a disk of that many segments."""
-
-    def __init__(self, segments: int, segment_sectors: int, smallest: int, largest: int, **options: Any) -> None:
-        total = 64 + segments * segment_sectors + 24
-        self.store = Store(Disk(format_disk(total_sectors=total, segment_sectors=segment_sectors)), **options)
-        self.store.lua.globals()[b"math"][b"randomseed"](int(os.environ["KHOROS_SEED"]))
-        module = self.store.lua.execute((HERE / "space_workload.lua").read_bytes(), name="@space_workload.lua")
-        self.work = module[b"new"](self.store.handle, smallest, largest)
-
-    def __getattr__(self, name: str) -> Any:
-        return self.work[name.encode()]
-
-    def verify(self, versions: Any = None, view: int | None = None) -> None:
-        count, wrong = self.work[b"verify"](versions, view)
-        assert wrong is None, wrong
-        assert count == (self.count if versions is None else len(list(versions.keys())))
-
-    def check_image(self) -> None:
-        """The other implementation finds nothing wrong, neither in the present nor in snapshots."""
-        self.store.close()
-        report = check.check(crash.python_store(self.store.disk.image))
-        assert [finding.text for finding in report.findings if finding.error] == []
 
 
 @pytest.mark.timeout(0)
@@ -104,19 +74,7 @@ def test_a_snapshot_taken_first_stays_equal_while_everything_is_overwritten_ten_
 def test_at_every_size_of_store_something_can_be_let_go_of(segments: int, largest: int):
     """Filled to the last byte, also with a snapshot of it, each small change that frees something works."""
     work = Work(segments, 256, 30, largest)
-    work.fill(None)
-    work.store.call("snapshot", "full")
-    work.drop_half()
-    work.verify()
-    with pytest.raises(StoreError, match=r"^no_space"):
-        for _ in range(100_000):
-            number = work.store.allocate()
-            work.store.commit({number: b"\xff" * largest})
-    work.store.call("delete_snapshot", "full")
-    before = work.count
-    work.fill(None)
-    assert work.count > before
-    work.verify()
+    filling.fill_and_free(work, largest)
     work.check_image()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
@@ -10,6 +11,8 @@ import time
 import pexpect
 import pytest
 
+import khoros
+from khoros.diskutil.creation import mkfs
 from tests.support import guest
 
 pytestmark = [pytest.mark.guest, pytest.mark.usefixtures("kernel")]
@@ -74,7 +77,56 @@ def test_a_program_at_the_other_end_of_a_pipe_gets_the_answers(tmp_path):
         answer, said = machine.communicate(b"6 * 7\rpoweroff()\r", timeout=guest.PATIENCE_SECONDS)
     assert machine.returncode == 0
     assert b"42" in answer
-    assert b"`khoros run -` runs it as a program" in said
+    assert b"booting with no disk" in said
+
+
+def piped(data: bytes, *options: object) -> subprocess.CompletedProcess[bytes]:
+    """A launcher that gets all of its input at once, before the machine has booted."""
+    command = [*guest.LAUNCHER, "run", "--accel", "tcg", *map(str, options)]
+    return subprocess.run(command, input=data, capture_output=True, timeout=guest.PATIENCE_SECONDS)
+
+
+@pytest.mark.parametrize("end", [b"\n", b""])
+def test_what_comes_through_a_pipe_is_typed_and_at_its_end_the_machine_is_switched_off(tmp_path, end):
+    image = tmp_path / "a.img"
+    mkfs(image, 8 << 20)
+    done = piped(b"6 * 7\nroot.x = 5\ncommit()" + end, "--disk", image)
+    assert done.returncode == 0, done.stderr
+    assert b"42" in done.stdout
+    with khoros.open(image) as opened:
+        assert opened["x"] == 5
+        assert opened.store.verdict == "clean"
+
+
+def test_an_empty_pipe_is_a_machine_that_boots_and_is_switched_off():
+    done = piped(b"", "--no-disk")
+    assert done.returncode == 0
+    assert b"help()" in done.stdout
+
+
+@pytest.mark.parametrize(("program", "output", "status"), [
+    (b"", b"", 0), (b"print(6 * 7)", b"42\n", 0), (b"print(1) error('no')", b"1\n", 1)])
+def test_a_file_as_the_input_is_a_program(tmp_path, program, output, status):
+    (tmp_path / "program").write_bytes(program)
+    with (tmp_path / "program").open("rb") as source:
+        done = subprocess.run([*guest.LAUNCHER, "run", "--no-disk", "--accel", "tcg"], stdin=source,
+                              capture_output=True, timeout=guest.PATIENCE_SECONDS)
+    assert (done.stdout, done.returncode) == (output, status), done.stderr
+
+
+def test_nothing_as_the_input_is_an_empty_program():
+    done = subprocess.run([*guest.LAUNCHER, "run", "--no-disk", "--accel", "tcg"], stdin=subprocess.DEVNULL,
+                          capture_output=True, timeout=guest.PATIENCE_SECONDS)
+    assert (done.stdout, done.returncode) == (b"", 0), done.stderr
+
+
+def test_a_closed_output_ends_the_machine():
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = subprocess.run([*guest.LAUNCHER, "run", "--no-disk", "--accel", "tcg"], input=b"", stdout=write_end,
+                          stderr=subprocess.PIPE, timeout=guest.PATIENCE_SECONDS)
+    os.close(write_end)
+    assert done.returncode == 1
 
 
 def test_gdb_can_connect_before_the_first_instruction(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,13 @@ class RealMachine(Machine):
         return words[: place - 1] + words[place + 1 :]
 
 
+def text_on_the_screen(guest: Guest, folder: Path) -> str:
+    """The characters in the memory of the VGA's text screen."""
+    file = folder / "screen"
+    guest.command("human-monitor-command", **{"command-line": f'pmemsave 0xb8000 4000 "{file}"'})
+    return file.read_bytes()[::2].decode("cp437")
+
+
 @pytest.mark.parametrize("kind", ["elf", "iso"])
 def test_panics_and_deaths_are_there_after_a_reset(kind, tmp_path):
     guest = Guest(boot=faulty.image(kind), log=tmp_path / "guest.log")
@@ -37,6 +45,8 @@ def test_panics_and_deaths_are_there_after_a_reset(kind, tmp_path):
 
         guest.send('require "system".fault()\r')
         guest.expect("KHOROS PANIC in supervisor: .*stack traceback:.*The machine is stopped")
+        shown = text_on_the_screen(guest, tmp_path)
+        assert "stack traceback:" in shown and "The machine is stopped" in shown
         guest.command("system_reset")
         guest.expect(
             r"last time: KHOROS PANIC in supervisor: [^\n]*injected fault; crashes\(\) shows it"

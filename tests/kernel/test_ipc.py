@@ -197,10 +197,14 @@ def test_results_are_for_ancestors():
         print(wait(child(spy)))
         local late = child("require('system').sleep(0.1) return 'secret'")
         print(wait(child("return require('system').wait(" .. late.id .. ")")))
-        -- The shell of it all: whoever started the one that started it.
-        print(wait(child("local s = require 'system' local c = s.spawn('return 7', {memory = 1 << 20}) s.wait(c) return c.id")))
+        -- Who started the one that started it, and what both of these have started besides.
+        local _, grandchild = wait(child("local s = require 'system' local c = s.spawn('return 7', {memory = 1 << 20}) s.wait(c) "
+          .. "return c.id"))
+        print(system.wait(grandchild))
+        print(wait(child("return require('system').wait(" .. grandchild .. ")")))
     """)
     assert lines[:3] == ["finished\tsecret", "finished\tfinished", "finished\tfinished"]
+    assert lines[3:] == ["finished\t7", "finished\tfinished"]
 
 
 #: The rule of lua/kernel/README.md: a message is refused as "too large" from 16 MiB on, packed; otherwise it arrives if the

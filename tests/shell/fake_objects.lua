@@ -1,6 +1,6 @@
 -- The interface of the objects module for the shell's tests: transactions are counted, nothing is stored.
 --
--- return fake_objects() → objects with root, commit, save, fetch, abort, changes, info, log, refresh, forget, map.
+-- return fake_objects() → objects with the functions of a session of fs.objects that commands call.
 
 local function copy(value, seen)
   if type(value) ~= "table" then return value end
@@ -69,6 +69,41 @@ local function fake_objects()
     table.sort(list, function(a, b) return a.path < b.path end)
     return list
   end
+  -- "t1" or a transaction; a snapshot is called like what it was taken of.
+  local states, snapshots = {}, {}
+  local committing = objects.commit
+  function objects.commit(message)
+    local transaction, err = committing(message)
+    if transaction then states[transaction.id] = copy(committed, {}) end
+    return transaction, err
+  end
+  local function state_of(what)
+    return states[type(what) == "table" and what.id or snapshots[what] or what]
+  end
+  function objects.at(what) return state_of(what) or error("at: there is no " .. tostring(what), 2) end
+  function objects.undo(transaction)
+    local before = states["t" .. math.tointeger(transaction.id:sub(2)) - 1] or {}
+    for key, value in next, state_of(transaction) do
+      if before[key] == nil and objects.root[key] == value then objects.root[key] = nil end
+    end
+    return objects.commit("undo " .. transaction.id)
+  end
+  local function described(name)
+    return { name = name, transaction = #transactions, time = 1795359601000000, objects = 3, bytes = 196 }
+  end
+  function objects.snapshot(name)
+    snapshots[name] = "t" .. #transactions
+    return described(name)
+  end
+  function objects.snapshots()
+    local list = {}
+    for name in next, snapshots do list[#list + 1] = described(name) end
+    return list
+  end
+  function objects.delete_snapshot(name) snapshots[name] = nil end
+  function objects.register() end
+  function objects.keep() end
+  function objects.gc() return { phase = "idle", marked = 3, swept = 1, swept_bytes = 12 } end
   function objects.refresh() return true end
   function objects.forget() end
   function objects.info() return { objects = 3, bytes = 196 } end

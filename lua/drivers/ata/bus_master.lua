@@ -61,16 +61,19 @@ methods.__index = methods
 
 function bus_master.new(parts)
   assert(parts.engine and parts.status, "a bus master needs its engine and its status port")
-  return setmetatable({engine = parts.engine, port = parts.status}, methods)
+  local notes <const> = parts.status:in8(0) & NOTES
+  return setmetatable({
+    engine = parts.engine, port = parts.status, cleared = notes | STATUS.INTERRUPT | STATUS.ERROR,
+  }, methods)
 end
 
 --- Status as it is now.
 function methods:look() return self.port:in8(0) end
 
---- The next transfer: "in" or "out", so many bytes of the block from its start on. Nothing moves yet.
-function methods:prepare(direction, block, bytes)
-  self.engine:prepare(direction, block, 0, bytes)
-  self.port:out8(0, self.port:in8(0) & NOTES | STATUS.INTERRUPT | STATUS.ERROR)
+--- The next transfer: "in" or "out", so many bytes of the block. Nothing moves yet.
+function methods:prepare(direction, block, position, bytes)
+  self.engine:prepare(direction, block, position, bytes)
+  self.port:out8(0, self.cleared)
 end
 
 --- The drive has its command: move.

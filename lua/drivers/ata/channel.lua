@@ -13,7 +13,8 @@
 --     LOST_LIMIT in a row the channel polls; it goes back to interrupts when the line fires again.
 --
 -- After a command or a data block has been given to the drive, Status may be stale for 400 ns
--- (ATA-6 9.2-9.6, "wait 400 ns"): `settle` is called before every look that could see it.
+-- (ATA-6 9.2-9.6, "wait 400 ns"): `settle` is called before every look that could see it. A DMA
+-- command needs none: the bus master's word is waited for, and the drive is looked at long after it.
 --
 -- Sources: ATA/ATAPI-6 9.2 (software reset), 9.3 (bus idle and selection), 9.4 (non-data), 9.5 and
 -- 9.6 (PIO).
@@ -122,29 +123,42 @@ local function note_lost(self)
   end
 end
 
---- Waits until ready(self, status, silent) is true → true | nil, "timeout" | nil, "gone". `status`
---- is Alternate Status; `silent`: an interrupt was waited for and did not come. `expects_interrupt`:
---- the protocol says that the drive interrupts here, so the CPU may be given away.
-function Channel:wait_until(seconds, expects_interrupt, ready)
+-- What wait_until does when the first look was in vain.
+local function keep_looking(self, seconds, expects_interrupt, ready)
   local deadline = waiting.deadline(self.clock, seconds)
   local fired = self.irq and self.irq:count()
-  local spins, silent, late = 0, false, false
+  local spins, late = 0, false
   while true do
-    local status = self:look()
-    if FLOATING[status] then return nil, "gone" end
-    if ready(self, status, silent) then
+    spins = spins + 1
+    local silent = pause(self, deadline, spins, expects_interrupt)
+    local done, code = ready(self, silent or spins > POLL_SPINS)
+    if done == nil then return nil, code end
+    if done then
       local heard = self.irq and self.irq:count() ~= fired
       if heard then self.lost_in_a_row = 0 elseif silent then note_lost(self) end
       return true
     end
     if late then return nil, "timeout" end
-    spins = spins + 1
-    silent = pause(self, deadline, spins, expects_interrupt)
     late = self.clock() >= deadline     -- one more look, then give up
   end
 end
 
-local function is_idle(_, status) return status & STATUS.BSY == 0 end
+--- Waits until ready(self, long) is true → true | nil, "timeout" | nil, "gone". `ready` looks at the
+--- device and says true, false, or nil and "gone"; `long`: an interrupt was waited for and did not
+--- come, or many looks were in vain. `expects_interrupt`: the protocol says that the drive interrupts
+--- here, so the CPU may be given away.
+function Channel:wait_until(seconds, expects_interrupt, ready)
+  local done, code = ready(self, false)
+  if done then return true end
+  if done == nil then return nil, code end
+  return keep_looking(self, seconds, expects_interrupt, ready)
+end
+
+local function is_idle(self)
+  local status = self:look()
+  if FLOATING[status] then return nil, "gone" end
+  return status & STATUS.BSY == 0
+end
 
 --- Waits until BSY is clear → status | nil, "timeout" | nil, "gone".
 function Channel:wait_idle(seconds, expects_interrupt)
@@ -170,8 +184,10 @@ function Channel:wait_data(seconds, expects_interrupt)
   return status
 end
 
--- Bus idle for whichever drive is selected: BSY and DRQ clear.
+-- Bus idle for whichever drive is selected: BSY and DRQ clear. A floating bus has one of them set.
 local function wait_quiet(self, seconds)
+  local now = self:look()
+  if now & (STATUS.BSY | STATUS.DRQ) == 0 then return now end
   local status, code = self:wait_idle(seconds, false)
   if not status then return nil, code end
   if status & STATUS.DRQ ~= 0 then return nil, "protocol" end
@@ -215,9 +231,9 @@ local function write_address_48(ports, lba, count)
   write_address_28(ports, lba, count)
 end
 
---- Starts a command. `request` = {operation=, position=, lba=, count=, wide=, features=}: `wide` is
---- a 48-bit command. → true | nil, code. Afterwards Status is valid (400 ns have passed).
-function Channel:start(request)
+--- Gives the drive a command. `request` = {operation=, position=, lba=, count=, wide=, features=}:
+--- `wide` is a 48-bit command. → true | nil, code. Status is not valid yet.
+function Channel:issue(request)
   local lba, count = request.lba or 0, request.count or 0
   local high_bits = request.wide and 0 or lba >> 24 & DEVICE.address
   local ok, code = self:select(request.position, DEVICE.LBA | high_bits)
@@ -226,6 +242,13 @@ function Channel:start(request)
   local write_address = request.wide and write_address_48 or write_address_28
   write_address(self.ports, lba, count)
   self.ports:out8(REGISTER.command, request.operation)
+  return true
+end
+
+--- The same; afterwards Status is valid (400 ns have passed).
+function Channel:start(request)
+  local ok, code = self:issue(request)
+  if not ok then return nil, code end
   self:settle()
   return true
 end

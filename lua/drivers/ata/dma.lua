@@ -26,10 +26,13 @@ local OPERATIONS <const> = {
 local WHAT <const> = {["in"] = "read", out = "write"}
 
 -- For Channel:wait_until. The controller says when the data are in memory, the drive does not (BMIDE 1.0, 3.2). If the
--- interrupt got lost, a drive that has been idle for a whole slice is done as well.
-local function is_over(channel, status, silent)
+-- interrupt got lost, a drive that is idle after a long time is done as well.
+local function is_over(channel, long)
   if channel.bus_master:look() & OVER ~= 0 then return true end
-  return silent and status & (STATUS.BSY | STATUS.DRQ) == 0
+  if not long then return false end
+  local status <const> = channel:look()
+  if channel:floating(status) then return nil, "gone" end
+  return status & (STATUS.BSY | STATUS.DRQ) == 0
 end
 
 -- Waits for the end of the transfer → drive's status, controller's status | nil, code. The engine is stopped.
@@ -37,9 +40,11 @@ local function finish(channel, seconds)
   local waited <const>, code <const> = channel:wait_until(seconds, true, is_over)
   local ended <const> = channel.bus_master:stop()
   if not waited then return nil, code end
-  if ended & MASTER.ERROR ~= 0 then return channel:status(), ended end
-  local status <const>, why <const> = channel:wait_idle(seconds, false)
-  if not status then return nil, why end
+  local status, why = channel:status(), nil
+  if status & STATUS.BSY ~= 0 and ended & MASTER.ERROR == 0 then
+    status, why = channel:wait_idle(seconds, false)
+    if not status then return nil, why end
+  end
   return status, ended
 end
 
@@ -53,15 +58,15 @@ local function judge(drive, request, what, status, ended)
   return channel:completed(status, request, what, drive.name)
 end
 
--- One command that moves `count` sectors between the drive and the start of the buffer → true | nil, failure.
-local function transfer(drive, buffer, direction, lba, count, seconds)
+-- One command that moves `count` sectors between the drive and the buffer, from its sector `first` on → true | nil, failure.
+local function transfer(drive, direction, lba, count, first, seconds)
   local channel <const>, what <const> = drive.channel, WHAT[direction]
   local wide <const> = not drive:is_narrow(lba, count)
   local request <const> = {
     operation = OPERATIONS[direction][wide], position = drive.position, lba = lba, count = count, wide = wide,
   }
-  channel.bus_master:prepare(direction, buffer, count * SECTOR_BYTES)
-  local started <const>, code <const> = channel:start(request)
+  channel.bus_master:prepare(direction, channel.buffer, first * SECTOR_BYTES, count * SECTOR_BYTES)
+  local started <const>, code <const> = channel:issue(request)
   if not started then
     channel.bus_master:stop()
     return nil, channel:failed(code, what, drive.name, lba)
@@ -78,22 +83,20 @@ function dma.new(drive)
   local buffer <const>, timeouts <const> = channel.buffer, channel.timeouts
   local self <const> = {name = "DMA", maximum_sectors = drive.identity.lba48 and BUFFER_SECTORS or ata.COUNT_28}
 
-  function self.read(lba, count)
-    local ok <const>, err <const> = transfer(drive, buffer, "in", lba, count, timeouts.command)
-    if not ok then return nil, err end
-    return buffer:read(0, count * SECTOR_BYTES)
+  function self.fetch(lba, count, first)
+    return transfer(drive, "in", lba, count, first, timeouts.command)
   end
 
   function self.write(lba, data)
     buffer:write(0, data)
-    return transfer(drive, buffer, "out", lba, #data // SECTOR_BYTES, timeouts.command)
+    return transfer(drive, "out", lba, #data // SECTOR_BYTES, 0, timeouts.command)
   end
 
   --- Whether reading sector 0 gives what PIO gave → true | false, why. Before it the buffer holds other bytes, so that a
   --- transfer which moves nothing does not pass.
   function self.trial(expected)
     buffer:write(0, (expected:gsub(".", function(byte) return string.char(~byte:byte() & 0xFF) end)))
-    local ok <const>, err <const> = transfer(drive, buffer, "in", 0, 1, timeouts.trial)
+    local ok <const>, err <const> = transfer(drive, "in", 0, 1, 0, timeouts.trial)
     if not ok then return false, err.message end
     return buffer:read(0, SECTOR_BYTES) == expected, "it reads other bytes than PIO does"
   end

@@ -81,9 +81,9 @@ end
 
 -- A controller that only says it can do DMA shall not be found out by the store. Sector 0 has to be readable for it.
 local function try_dma(self)
-  local expected, err = self.pio.read(0, 1)
-  if not expected then return give_up_dma(self, err.message) end
-  local works, why = self.dma.trial(expected)
+  local ok, err = self.pio.fetch(0, 1, 0)
+  if not ok then return give_up_dma(self, err.message) end
+  local works, why = self.dma.trial(self.channel.buffer:read(0, SECTOR_BYTES))
   if works then self.strategy = self.dma else give_up_dma(self, why) end
 end
 
@@ -161,49 +161,48 @@ local function note_dma_failure(self, err)
   if self.dma_failures >= DMA_FAILURES_MAXIMUM then give_up_dma(self, err.message) end
 end
 
--- READ by PIO: in pieces that one command takes → string | nil, failure. `single`: sector by sector.
-local function read_by_pio(self, lba, count, single)
-  local parts, most = {}, self.pio.maximum_sectors
-  local multiple = self.multiple
+-- Reads by PIO what DMA has not, in pieces that one command takes → true | nil, failure. `single`: sector by sector.
+local function fetch_by_pio(self, lba, count, single)
+  local most, multiple = self.pio.maximum_sectors, self.multiple
   if single then self.multiple = 1 end
-  local data, err
-  repeat
-    data, err = self.pio.read(lba, math.min(count, most))
-    parts[#parts + 1], lba, count = data, lba + most, count - most
-  until not data or count <= 0
+  local done, ok, err = 0, true, nil
+  while ok and done < count do
+    local some = math.min(count - done, most)
+    ok, err = self.pio.fetch(lba + done, some, done)
+    done = done + some
+  end
   if single and not self.multiple_stale then self.multiple = multiple end
-  if not data then return nil, err end
-  return #parts == 1 and data or table.concat(parts)
+  return ok, err
 end
 
 -- A DMA read has failed: what PIO makes of it. A drive that aborted the command names only its first sector, and may as
 -- well not know the command.
-local function reread(self, lba, count, err)
+local function fetch_again(self, lba, count, err)
   local refused = err.code == "abort"
   if not (refused or on_the_way(err)) or not ready(self, "read") then return nil, err end
-  local data, second = read_by_pio(self, lba, count, refused)
-  if data then note_dma_failure(self, err) end
-  return data, second
+  local ok, second = fetch_by_pio(self, lba, count, refused)
+  if ok then note_dma_failure(self, err) end
+  return ok, second
 end
 
-local function read_by_dma(self, lba, count)
-  local data, err = self.dma.read(lba, count)
-  if not data then return reread(self, lba, count, err) end
+local function fetch_by_dma(self, lba, count)
+  local ok, err = self.dma.fetch(lba, count, 0)
+  if not ok then return fetch_again(self, lba, count, err) end
   self.dma_failures = 0
-  return data
+  return true
 end
 
-local function read_command(self, lba, count)
+-- One command's worth of sectors into the buffer → true | nil, failure.
+local function fetch(self, lba, count)
   local ok, err = ready(self, "read")
   if not ok then return nil, err end
-  if self.dma then return read_by_dma(self, lba, count) end
-  local data
-  data, err = self.pio.read(lba, count)
-  if data then
+  if self.dma then return fetch_by_dma(self, lba, count) end
+  ok, err = self.pio.fetch(lba, count, 0)
+  if ok then
     if self.multiple > 1 then self.refusals = 0 end
-    return data
+    return true
   end
-  local function again() return self.pio.read(lba, count) end
+  local function again() return self.pio.fetch(lba, count, 0) end
   if err.code == "abort" and self.multiple > 1 then return in_single_sectors(self, err, again) end
   if in_a_reset(err) and ready(self, "read") then return again() end
   return nil, err
@@ -248,10 +247,9 @@ function Drive:read(lba, count)
   local parts = {}
   while count > 0 do
     local some = math.min(count, self.strategy.maximum_sectors)
-    local data
-    data, err = read_command(self, lba, some)
-    if not data then return count_error(self, err) end
-    parts[#parts + 1] = data
+    ok, err = fetch(self, lba, some)
+    if not ok then return count_error(self, err) end
+    parts[#parts + 1] = self.channel.buffer:read(0, some * SECTOR_BYTES)
     lba, count = lba + some, count - some
     self.counters.reads = self.counters.reads + 1
     self.counters.sectors_read = self.counters.sectors_read + some
@@ -343,6 +341,7 @@ function Drive:device()
     physical_sector_bytes = self.identity.physical_sector_bytes,
     identity = self.identity,
     description = self:describe(),
+    fetch = function(lba, count) return fetch(self, lba, count) end,
     read = function(lba, count) return self:read(lba, count) end,
     write = function(lba, data) return self:write(lba, data) end,
     flush = function() return self:flush() end,

@@ -1,8 +1,9 @@
 -- Programmed input/output: the transfer strategy that every ATA drive can do.
 --
--- A transfer strategy is {name=, maximum_sectors=, read=function(lba, count) → string | nil,
+-- A transfer strategy is {name=, maximum_sectors=, fetch=function(lba, count, first) → true | nil,
 -- failure, write=function(lba, data) → true | nil, failure}; one call is one command, count ≤
--- maximum_sectors, inside the drive. drive.lua splits requests and does the rest. dma.lua is the
+-- maximum_sectors, inside the drive. `fetch` brings sectors into the channel's buffer, where they
+-- stand from its sector `first` on. drive.lua splits requests and does the rest. dma.lua is the
 -- other one.
 --
 --     READ   command → [interrupt: DRQ] → move a block → [interrupt: DRQ] → … → move the last block
@@ -94,7 +95,7 @@ local function start(drive, request, direction)
   return true
 end
 
-local function read(drive, buffer, lba, count)
+local function fetch(drive, buffer, lba, count, first)
   local request = request_for(drive, "read", lba, count)
   local ok, err = start(drive, request, "read")
   if not ok then return nil, err end
@@ -103,13 +104,11 @@ local function read(drive, buffer, lba, count)
     ok, err = await_block(drive, request, "read", lba + done, done)
     if not ok then return nil, err end
     local sectors = math.min(request.block_sectors, count - done)
-    pio.move_in(drive.channel, drive.wide_port, buffer, done * SECTOR_BYTES, sectors * SECTOR_BYTES)
+    pio.move_in(drive.channel, drive.wide_port, buffer, (first + done) * SECTOR_BYTES, sectors * SECTOR_BYTES)
     drive.channel:settle()
     done = done + sectors
   end
-  ok, err = finish_read(drive, request)
-  if not ok then return nil, err end
-  return buffer:read(0, count * SECTOR_BYTES)
+  return finish_read(drive, request)
 end
 
 local function write(drive, buffer, lba, data)
@@ -140,7 +139,7 @@ function pio.new(drive)
   return {
     name = "PIO",
     maximum_sectors = BUFFER_SECTORS,
-    read = function(lba, count) return read(drive, buffer, lba, count) end,
+    fetch = function(lba, count, first) return fetch(drive, buffer, lba, count, first) end,
     write = function(lba, data) return write(drive, buffer, lba, data) end,
   }
 end

@@ -1,4 +1,4 @@
--- Fills a store with objects that hang under the root, lets go of some, overwrites all: the work of test_space.py, in Lua for speed.
+-- Fills a store with objects that hang under the root, lets go of some, overwrites all: the work of filling.py, in Lua for speed.
 --
 -- Root → directories of up to DIRECTORY objects → objects whose payload follows from id and version. What must be there is
 -- known as id → version; `verify` compares every byte.

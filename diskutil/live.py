@@ -1,0 +1,187 @@
+"""The objects of a store in columns: where each stands, and who refers to whom. For `check` of millions of them.
+
+    index pages → columns, ascending by id
+    frames in the order of the log → `of_frame`: which of their entries are live objects, exactly as the pointers say
+    references → `reach`: what the root leads to, and what leads nowhere
+
+Promise: a few machine words an object, whatever the objects hold; no Python object is kept for any of them.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy
+
+from khoros.formats import POINTER, derive
+from khoros.formats import constants as C
+
+from . import entries
+from .geometry import Geometry
+from .records import Pointer
+
+_SLOT = derive.dtype(POINTER)
+
+
+def _used(number: int, data: bytes) -> tuple[Any, Any]:
+    """Keys and slots of a leaf, as far as they are used."""
+    slots = numpy.frombuffer(data, _SLOT)
+    used = numpy.flatnonzero((slots["tag"] != 0) | (slots["payload_bytes"] != 0) | (slots["crc"] != 0))
+    return used + number * C.PAGE_FANOUT, slots[used]
+
+
+class Footprint(NamedTuple):
+    """What the objects of a leaf take: how many, bytes by segment, and the ids of those that are outside the log."""
+
+    objects: int
+    sizes: dict[int, int]
+    outside: list[int]
+
+
+def footprint(number: int, data: bytes, geometry: Geometry) -> Footprint:
+    """Of leaf `number` of the object index."""
+    ids, slots = _used(number, data)
+    sizes = slots["payload_bytes"].astype(numpy.int64) + entries.HEADER_BYTES
+    sizes += -sizes % C.PLACE_UNIT_BYTES
+    first = (slots["tag"] & numpy.uint64(C.ID_MASK)).astype(numpy.int64) * C.PLACE_UNIT_BYTES
+    first -= geometry.log_lba * C.SECTOR_BYTES
+    last, size = first + sizes - 1, geometry.segment_bytes
+    inside = (first >= 0) & (last < geometry.segment_count * size) & (first // size == last // size)
+    segments, which = numpy.unique(first[inside] // size, return_inverse=True)
+    totals = numpy.zeros(len(segments), numpy.int64)
+    numpy.add.at(totals, which, sizes[inside])
+    return Footprint(len(which), dict(zip(segments.tolist(), totals.tolist(), strict=True)), ids[~inside].tolist())
+
+
+class Reached(NamedTuple):
+    """What the root leads to: how many objects, and (id, id of no object) of those that refer to nothing."""
+
+    objects: int
+    dangling: list[tuple[int, int]]
+
+
+class Live:
+    """The columns. Add pages of the index and single pointers, then `arrange`, then ask."""
+
+    def __init__(self) -> None:
+        self._pages: list[tuple[numpy.ndarray, numpy.ndarray]] = []
+        self._sources, self._targets = array("q"), array("q")
+
+    # -- gathering --------------------------------------------------------------------------------------------
+
+    def add_page(self, number: int, data: bytes) -> None:
+        """The used slots of a leaf of the object index."""
+        self._pages.append(_used(number, data))
+
+    def replace(self, changed: dict[int, Pointer | None]) -> None:
+        """What the log says about objects after the checkpoint; instead of what the index says."""
+        if changed:
+            ids = numpy.fromiter(changed, numpy.int64, len(changed))
+            self._pages = [(mine[kept], slots[kept]) for mine, slots in self._pages
+                           for kept in [~numpy.isin(mine, ids)]]
+        rows = [(identity, pointer) for identity, pointer in changed.items() if pointer is not None]
+        slots = numpy.zeros(len(rows), _SLOT)
+        for place, (_, pointer) in enumerate(rows):
+            slots[place] = pointer.tag, pointer.payload_bytes, pointer.crc
+        self._pages.append((numpy.array([identity for identity, _ in rows], numpy.int64), slots))
+
+    def arrange(self) -> None:
+        """Put the columns in order: by id, and by place."""
+        ids, slots = map(numpy.concatenate, zip(*self._pages, strict=True))
+        self._pages = []
+        if (ids[1:] < ids[:-1]).any():
+            order = numpy.argsort(ids, kind="stable")
+            ids, slots = ids[order], slots[order]
+        self.ids, self._slots = ids, slots
+        places = self._slots["tag"] & numpy.uint64(C.ID_MASK)
+        self._by_place = numpy.argsort(places, kind="stable")
+        self._places = places[self._by_place]
+        self._sound = numpy.zeros(len(self.ids), bool)
+
+    # -- asking -----------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def of_frame(self, start: int, offsets: list[int], headers: numpy.ndarray) -> Iterator[tuple[int, int]]:
+        """(number among the offsets, row) of the entries of a frame's payload, which begins at byte `start` of the store,
+        that are live objects: tag, length and CRC are what the pointer there says.
+        """
+        where = numpy.array(offsets, numpy.uint64) + numpy.uint64(start)
+        where //= numpy.uint64(C.PLACE_UNIT_BYTES)
+        first, last = numpy.searchsorted(self._places, (where[0], where[-1] + numpy.uint64(1)))
+        rows = self._by_place[first:last]
+        at = numpy.searchsorted(where, self._places[first:last])
+        found, slots = headers[at], self._slots[rows]
+        kinds = slots["tag"] >> numpy.uint64(C.ID_BITS)
+        tags = kinds << numpy.uint64(C.ID_BITS) | self.ids[rows].astype(numpy.uint64)
+        same = ((where[at] == self._places[first:last]) & (found["tag"] == tags)
+                & (found["payload_bytes"] == slots["payload_bytes"]) & (found["crc"] == slots["crc"]))
+        return zip(at[same].tolist(), rows[same].tolist(), strict=True)
+
+    def sound(self, rows: list[int]) -> None:
+        """Those objects were read and are good."""
+        self._sound[rows] = True
+
+    def unsound(self) -> Iterator[tuple[int, Pointer]]:
+        """(id, pointer) of the objects that were not called sound, ascending."""
+        for row in numpy.flatnonzero(~self._sound).tolist():
+            pointer = Pointer.of(*self._slots[row].tolist())
+            if pointer is not None:
+                yield int(self.ids[row]), pointer
+
+    def is_sound(self, identity: int, pointer: Pointer) -> bool:
+        """Whether that very entry was called sound."""
+        row = int(numpy.searchsorted(self.ids, identity))
+        return (row < len(self.ids) and self.ids[row] == identity and bool(self._sound[row])
+                and self._slots[row].tolist() == (pointer.tag, pointer.payload_bytes, pointer.crc))
+
+    # -- references -------------------------------------------------------------------------------------------
+
+    def refers(self, identity: int, targets: Iterable[int]) -> None:
+        """An object mentions others, in that order."""
+        before = len(self._targets)
+        self._targets.extend(targets)
+        self._sources.extend([identity] * (len(self._targets) - before))
+
+    def reach(self, root: int) -> Reached:
+        """Follow the references from the root."""
+        sources = numpy.frombuffer(self._sources, numpy.int64) if self._sources else numpy.zeros(0, numpy.int64)
+        targets = numpy.frombuffer(self._targets, numpy.int64) if self._targets else numpy.zeros(0, numpy.int64)
+        if (sources[1:] < sources[:-1]).any():
+            order = numpy.argsort(sources, kind="stable")
+            sources, targets = sources[order], targets[order]
+        rows, exists = self._rows(targets)
+        start = numpy.append(numpy.searchsorted(sources, self.ids), len(sources))
+        reached = self._follow(rows.data, start.data, root)
+        dangling = [(identity, target) for identity, target in zip(
+            sources[~exists].tolist(), targets[~exists].tolist(), strict=True)
+            if reached[int(numpy.searchsorted(self.ids, identity))]]
+        return Reached(reached.count(1), dangling)
+
+    def _rows(self, ids: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """The rows of some ids, -1 for none, and whether there is one."""
+        if not len(self.ids):
+            return numpy.full(len(ids), -1), numpy.zeros(len(ids), bool)
+        at = numpy.searchsorted(self.ids, ids)
+        numpy.minimum(at, len(self.ids) - 1, out=at)
+        exists = self.ids[at] == ids
+        at[~exists] = -1
+        return at, exists
+
+    def _follow(self, rows: memoryview, start: memoryview, root: int) -> bytearray:
+        """A byte an object: 1 for what the root leads to."""
+        reached = bytearray(len(self.ids))
+        pending = [int(first) for first in self._rows(numpy.array([root]))[0] if first >= 0]
+        for row in pending:
+            reached[row] = 1
+        while pending:
+            row = pending.pop()
+            for target in rows[start[row] : start[row + 1]]:
+                if target >= 0 and not reached[target]:
+                    reached[target] = 1
+                    if start[target] != start[target + 1]:
+                        pending.append(target)
+        return reached
