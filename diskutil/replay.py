@@ -320,12 +320,13 @@ class Replay:
         and at least the next one.
         """
         at, geometry = self._position, self._geometry
-        newest, following = expected_lsn, at.next_segment
+        # The missing frame itself may have a good header, and fill its segment: then only it names the next one.
+        newest, following = expected_lsn - 1, at.next_segment
         segment, start, visited = at.segment, at.lba, {at.segment}
         while True:
             before = newest
             for lba, header in self._headers(segment, start):
-                if header.lsn <= expected_lsn:
+                if header.lsn < expected_lsn:
                     continue
                 if expected_lsn <= header.durable_lsn < header.lsn:
                     return self._damaged(

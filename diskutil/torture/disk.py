@@ -3,8 +3,10 @@
     disk = SimulatedDisk(sector_count)             what reads see is `view`; `events` lists writes and flushes in order
     disk.device(lua)                               the device table of lua/fs
     disk.fail(call, Fault(...))                    what happens at the n-th call of read, write or flush (from 0)
+    disk.fail(call, Fault(...), "write")           the same, counting calls of one operation only
     disk.unreadable.add(lba)                       reads of it answer "unc" until it is written
     disk.survivors(order)                          the medium after a power cut
+    disk.survivors_by(rng)                         the same, drawn: reordered, and perhaps torn
 
 `Trace` takes the events of a run apart: every prefix by sectors (with torn variants), every flush window and its
 subsets.
@@ -49,8 +51,8 @@ class Fault(NamedTuple):
 
     kind: "error" (answers `code`), "lose" (a write is acknowledged and forgotten; a flush flushes nothing),
     "misdirect" (a write goes to `lba`), "cut" (power goes: nothing answers any more), "garble" (a read gives other
-    bytes). `sectors`: how many sectors of a write still reach the disk before the error or the cut. `forever`: this
-    call and all later ones of the same operation.
+    bytes), "raise" (the call raises, as when memory runs out in the driver). `sectors`: how many sectors of a write
+    still reach the disk before the error or the cut. `forever`: this call and all later ones of the same operation.
     """
 
     kind: str = "error"
@@ -58,6 +60,10 @@ class Fault(NamedTuple):
     sectors: int = 0
     lba: int = 0
     forever: bool = False
+
+
+class DriverFailed(Exception):
+    """What a call raises that is told to."""
 
 
 class PowerIsOff(Exception):
@@ -78,16 +84,21 @@ class SimulatedDisk:
         self.calls: list[str] = []
         self.powered = True
         self._lasting: dict[str, Fault] = {}
+        self._armed: list[tuple[str, int, Fault]] = []
+        self.fired: list[tuple[str, Fault]] = []
 
     # -- what tests set up ------------------------------------------------------------------------------------
 
-    def fail(self, call: int, fault: Fault) -> None:
-        """Makes the `call`-th call from now on (0 is the next) do `fault`."""
-        self.faults[len(self.calls) + call] = fault
+    def fail(self, call: int, fault: Fault, operation: str | None = None) -> None:
+        """Makes the `call`-th call (of `operation`) from now on (0 is the next) do `fault`; `fired` tells."""
+        if operation is None:
+            self.faults[len(self.calls) + call] = fault
+        else:
+            self._armed.append((operation, self.calls.count(operation) + call, fault))
 
     def heal(self) -> None:
         """From now on every call does its work, and the power is on."""
-        self.faults, self._lasting, self.powered = {}, {}, True
+        self.faults, self._lasting, self._armed, self.powered = {}, {}, [], True
 
     def rot(self, lba: int, bit: int) -> None:
         """Flips one bit of a sector, on the medium and in what is read."""
@@ -111,6 +122,33 @@ class SimulatedDisk:
                 if choose is None or choose(number, position):
                     medium[write.lba + position] = write.sector(position)
         after = SimulatedDisk(self.sector_count, medium)
+        after.unreadable = set(self.unreadable)
+        return after
+
+    def survivors_by(self, rng: random.Random) -> SimulatedDisk:
+        """The disk after power comes back: of the sectors since the last flush all, none, the first so many, or any of
+        them reached the medium; and every other time one of them is torn in one of the ways of `torn`."""
+        written = [(number, at) for number, write in enumerate(self.window) for at in range(write.count)]
+        share, first = rng.choice((0.0, 0.5, 0.9, 1.0)), rng.randrange(len(written) + 1)
+        if rng.random() < 0.5:
+            there = set(written[:first])
+        else:
+            there = {place for place in written if rng.random() < share}
+        after = self.survivors(lambda number, at: (number, at) in there)
+        if written and rng.random() < 0.5:
+            # The one that was being written: the first that is missing from the beginning, or any.
+            number, at = written[min(first, len(written) - 1)] if rng.random() < 0.5 else rng.choice(written)
+            write = self.window[number]
+            for lba, data in torn(write.lba + at, write.sector(at), rng.choice(TORN_KINDS), rng).items():
+                if data is None:
+                    after.unreadable.add(lba)
+                else:
+                    after.view[lba] = after.stable[lba] = data
+        return after
+
+    def copy(self) -> SimulatedDisk:
+        """Another disk with the same contents."""
+        after = SimulatedDisk(self.sector_count, self.view)
         after.unreadable = set(self.unreadable)
         return after
 
@@ -167,7 +205,10 @@ class SimulatedDisk:
             return fault
         if fault is not None and fault.kind == "lose":
             return True
-        self.stable, self.window = dict(self.view), []
+        for write in self.window:
+            for number in range(write.count):
+                self.stable[write.lba + number] = write.sector(number)
+        self.window = []
         self.events.append(Flush())
         return True
 
@@ -189,11 +230,17 @@ class SimulatedDisk:
     def _next(self, operation: str) -> Any:
         """Counts a call. Returns None, the Fault that it is to do, or the error that it answers at once."""
         fault = self.faults.get(len(self.calls)) or self._lasting.get(operation)
+        if self._armed:
+            count = self.calls.count(operation)
+            fault = next((one for name, call, one in self._armed if name == operation and call == count), fault)
         self.calls.append(operation)
         if not self.powered:
             return DeviceError("gone", 0)
         if fault is None:
             return None
+        self.fired.append((operation, fault))
+        if fault.kind == "raise":
+            raise DriverFailed(operation)
         if fault.forever:
             self._lasting[operation] = fault
         if fault.kind == "cut" and operation != "write":
@@ -217,6 +264,20 @@ class DeviceError(NamedTuple):
     @property
     def message(self) -> str:
         return f"simulated {self.code} at sector {self.lba}"
+
+
+def torn(lba: int, new: bytes, kind: str, rng: random.Random) -> dict[int, bytes | None]:
+    """What becomes of a sector that was being written: one of TORN_KINDS."""
+    if kind == "half":
+        cut = rng.randrange(1, SECTOR)
+        return {lba: new[:cut] + rng.randbytes(SECTOR - cut)}
+    if kind == "garbage":
+        return {lba: rng.randbytes(SECTOR)}
+    if kind == "unreadable":
+        return {lba: UNREADABLE}
+    if kind == "neighbour":
+        return {near: rng.randbytes(SECTOR) for near in range(lba // 8 * 8, lba // 8 * 8 + 8)}
+    return {}
 
 
 def _sectors(image: bytes | bytearray | dict[int, bytes] | None) -> Iterator[tuple[int, bytes]]:
@@ -273,18 +334,8 @@ class Trace:
                 done[write.lba + number] = write.sector(number)
 
     def _torn(self, event: int, write: Write, number: int, kind: str) -> dict[int, bytes | None]:
-        lba, new = write.lba + number, write.sector(number)
-        source = random.Random(f"{self.seed}.{event}.{number}")
-        if kind == "half":
-            cut = source.randrange(1, SECTOR)
-            return {lba: new[:cut] + source.randbytes(SECTOR - cut)}
-        if kind == "garbage":
-            return {lba: source.randbytes(SECTOR)}
-        if kind == "unreadable":
-            return {lba: UNREADABLE}
-        if kind == "neighbour":
-            return {near: source.randbytes(SECTOR) for near in range(lba // 8 * 8, lba // 8 * 8 + 8)}
-        return {}
+        rng = random.Random(f"{self.seed}.{event}.{number}")
+        return torn(write.lba + number, write.sector(number), kind, rng)
 
     def windows(self) -> Iterator[tuple[int, int]]:
         """Event numbers [first, last) of each run of writes between two flushes."""

@@ -9,7 +9,9 @@
 -- marking began are not judged. So when nothing is left to look at, everything that can be reached is marked; in the sweep,
 -- what is condemned counts as gone already (`is_condemned`), so that no commit can refer to it any more.
 --
--- Any object that cannot be read, or whose payload is not canonical, ends the collection: what it leads to is not known. A cut in
+-- Any object that cannot be read, or whose payload is not canonical, ends the marking: what it leads to is not known. So does an error
+-- that is raised in the middle of it (no memory, say), for something that was marked may not have been looked at. A sweep, once begun, is
+-- gone on with after any error, until it is through: clients may hold ids of garbage whose parts are deleted already. A cut in
 -- the sweep leaves less garbage; some of it may then refer to what was deleted before, which only a client could bring back that
 -- holds an id of garbage and outlives the store that it had it from. Ascending order makes that rarer: what refers mostly has
 -- the smaller id. Snapshots and history have indexes of their own, in which nothing is deleted.
@@ -35,7 +37,7 @@ methods.__index = methods
 --- collector.new{scan = references.scan, wrote = function(id, sequence) told of every deletion} → collector, idle.
 function collector.new(options)
   return setmetatable({
-    scan = options.scan, wrote = options.wrote, phase = "idle", marked = 0, swept = 0, swept_bytes = 0,
+    scan = options.scan, wrote = options.wrote, phase = "idle", noted = {}, looking = false, marked = 0, swept = 0, swept_bytes = 0,
     rounds = 0, clean_since = -1,
   }, methods)
 end
@@ -48,19 +50,29 @@ function methods:status()
   }
 end
 
---- collector:stop(): gives up what was found out.
-function methods:stop()
-  self.phase, self.set = "idle", nil
+local function stop(self)
+  self.phase, self.set, self.looking = "idle", nil, false
+end
+
+--- collector:remounted(durable): an error was raised while something was written. durable: what was told last (`note`) is there.
+function methods:remounted(durable)
+  if self.phase == "marking" then stop(self) end
+  if self.phase == "sweeping" and not durable then
+    for _, id in ipairs(self.noted) do self.set:remove(id) end
+  end
+  self.noted = {}
 end
 
 local function fail(self, err)
-  self:stop()
+  if self.phase == "marking" then stop(self) end
   self.failure = err
   return nil, err
 end
 
 --- collector:begin(volume) → true | nil, err. Begins to mark; a collection that is under way goes on instead.
 function methods:begin(volume)
+  self.failure = nil
+  if self.looking then stop(self) end
   if self.phase ~= "idle" then return true end
   -- Behind a checkpoint every object that there is stands in the pages, in order.
   local settled <const>, err = space.settle(volume)
@@ -72,7 +84,7 @@ function methods:begin(volume)
     return fail(self, select(2, errors.new("corrupt", "there are objects and no root", {id = ROOT_ID})))
   end
   self.phase, self.set, self.watermark, self.failure = "marking", id_set.new(), volume.next_id, nil
-  self.swept, self.swept_bytes, self.leaf, self.began_at = 0, 0, 0, volume.log.transaction
+  self.swept, self.swept_bytes, self.leaf, self.began_at, self.noted = 0, 0, 0, volume.log.transaction, {}
   self.set:add_waiting(ROOT_ID)
   return true
 end
@@ -120,16 +132,19 @@ local function mark(self, volume, ids)
 end
 
 local function step_marking(self, volume, budget)
+  -- What is taken here waits no more; `looking` that stays behind says that it was not looked at.
+  self.looking = true
   while budget > 0 do
     local ids <const> = self.set:take(math.min(budget, READ_BATCH))
     if #ids == 0 then
       self.phase = "sweeping"
-      return true
+      break
     end
     local marked <const>, err = mark(self, volume, ids)
     if not marked then return fail(self, err) end
     budget = budget - #ids
   end
+  self.looking = false
   return true
 end
 
@@ -155,21 +170,22 @@ local function condemned_of(self, volume, leaf, page, entries)
   return bytes
 end
 
---- Gathers the next condemned objects. Returns entries, bytes, objects looked at | nil, err.
+--- Gathers the next condemned objects. Returns {entries, bytes, looked = objects looked at, leaf = where it goes on, nil for nowhere} |
+--- nil, err.
 local function gather(self, volume, most)
-  local entries <const>, bytes, leaves = {}, 0, 0
+  local entries <const>, bytes, leaves, next_leaf = {}, 0, 0, self.leaf
   while #entries < SWEEP_BATCH and leaves * layout.PAGE_FANOUT < most do
-    local leaf <const>, page = volume.objects:next_leaf(self.leaf)
+    local leaf <const>, page = volume.objects:next_leaf(next_leaf)
     if leaf == nil then return nil, page end
     if not leaf or leaf * layout.PAGE_FANOUT >= self.watermark then
-      self.leaf = nil
+      next_leaf = nil
       break
     end
     local gained <const>, err = condemned_of(self, volume, leaf, page, entries)
     if not gained then return nil, err end
-    bytes, leaves, self.leaf = bytes + gained, leaves + 1, leaf + 1
+    bytes, leaves, next_leaf = bytes + gained, leaves + 1, leaf + 1
   end
-  return entries, bytes, math.max(1, leaves * layout.PAGE_FANOUT)
+  return {entries = entries, bytes = bytes, looked = math.max(1, leaves * layout.PAGE_FANOUT), leaf = next_leaf}
 end
 
 --- Bytes of deleted objects that a snapshot holds.
@@ -197,26 +213,29 @@ end
 
 local function finish(self)
   self.marked, self.clean_since, self.rounds = self.set.count, self.began_at, self.rounds + 1
-  self:stop()
+  stop(self)
   return true
 end
 
 local function step_sweeping(self, volume, budget)
   while budget > 0 do
-    local entries <const>, bytes, looked = gather(self, volume, budget)
-    if not entries then return fail(self, bytes) end
-    if #entries > 0 then
-      local deleted <const>, err = delete(self, volume, entries, bytes)
+    local found <const>, unreadable = gather(self, volume, budget)
+    if not found then return fail(self, unreadable) end
+    if #found.entries > 0 then
+      local deleted <const>, err = delete(self, volume, found.entries, found.bytes)
       if not deleted then return fail(self, err) end
     end
+    -- Only now: after an error the same leaves are looked at again.
+    self.leaf = found.leaf
     if not self.leaf then return finish(self) end
-    budget = budget - looked
+    budget = budget - found.looked
   end
   return true
 end
 
 --- collector:step(volume [, budget]) → true | nil, err. Looks at about `budget` objects; nothing to do when idle.
 function methods:step(volume, budget)
+  if self.looking then stop(self) end
   if self.phase == "marking" then return step_marking(self, volume, budget or STEP) end
   if self.phase == "sweeping" then return step_sweeping(self, volume, budget or STEP) end
   return true
@@ -233,16 +252,25 @@ function methods:run(volume)
   return true
 end
 
---- collector:note(entries, referred): a commit has written these entries, which refer to those ids outside of it.
+--- collector:note(entries, referred): a commit is about to write these entries, which refer to those ids outside of it. Before, not
+--- after: an error that is raised in between must not leave what was written unknown. When it is done, it is `noted`.
 function methods:note(entries, referred)
   if self.phase == "idle" then return end
   for _, item in ipairs(entries) do
-    if item.kind ~= KIND_DELETE and item.id < self.watermark then self.set:add(item.id) end
+    if item.kind ~= KIND_DELETE and item.id < self.watermark and not self.set:has(item.id) then
+      self.noted[#self.noted + 1] = item.id
+      self.set:add(item.id)
+    end
   end
   if self.phase == "sweeping" then return end
   for _, id in ipairs(referred) do
     if id < self.watermark then self.set:add_waiting(id) end
   end
+end
+
+--- collector:was_written(): what `note` was told of last is durable.
+function methods:was_written()
+  if self.noted[1] then self.noted = {} end
 end
 
 --- collector:may_help(volume) → whether something may have become garbage since the last collection began.

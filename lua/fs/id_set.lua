@@ -29,6 +29,13 @@ function methods:add(id)
   return true
 end
 
+--- set:remove(id): it is in it no more.
+function methods:remove(id)
+  if not self:has(id) then return end
+  local at <const>, bit <const> = (id >> WORD_BITS) + 1, 1 << (id & WORD_MASK)
+  self.words[at], self.count = self.words[at] & ~bit, self.count - 1
+end
+
 --- set:add_waiting(id): adds it; if it is new, it waits.
 function methods:add_waiting(id)
   if not self:add(id) then return end

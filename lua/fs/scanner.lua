@@ -176,9 +176,10 @@ end
 --- at the next one.
 function methods:evidence(position)
   local shape <const>, proof = self.geometry, nil
-  local newest, next_segment = position.lsn, position.next_segment
+  -- The missing frame itself may have a good header, and fill its segment: then only it names the next one.
+  local newest, next_segment = position.lsn - 1, position.next_segment
   local function judge(header)
-    if not header or header.incarnation ~= self.superblock.incarnation or header.lsn <= position.lsn then return false end
+    if not header or header.incarnation ~= self.superblock.incarnation or header.lsn < position.lsn then return false end
     if header.lsn > newest and header.next_segment < shape.segment_count then
       newest, next_segment = header.lsn, header.next_segment
     end

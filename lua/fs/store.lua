@@ -41,14 +41,15 @@ store.READ_IDS_MAX, store.VIEWS_MAX = requests.READ_IDS_MAX, views.VIEWS_MAX
 local function mount_again(self)
   local mounted <const>, err = volume.mount(self.options)
   if not mounted then return nil, err end
-  if mounted.log.transaction > self.mounted.acknowledged then
+  local durable <const> = mounted.log.transaction > self.mounted.acknowledged
+  if durable then
     for _, item in ipairs(self.in_flight) do self.versions:wrote(item.id, mounted.log.sequence) end
     self.recent = recent.new(mounted.log.sequence)
   end
   mounted.next_id = math.max(mounted.next_id, self.mounted.next_id)
   mounted.acknowledged, mounted.views = mounted.log.transaction, views.carry(self.mounted.views)
   self.collected_at = 0
-  self.collector:stop()
+  self.collector:remounted(durable)
   self.mounted = mounted
   return true
 end
@@ -258,9 +259,14 @@ local function write(self, joined)
   -- A collection may have been made for it, and must not have taken what the commit refers to.
   local sound <const>, why = check_references(self, joined.referred)
   if not sound then return nil, why end
-  self.in_flight, self.mounted.acknowledged = entries, self.mounted.log.transaction
+  local log <const> = self.mounted.log
+  self.in_flight, self.mounted.acknowledged = entries, log.transaction
+  -- From here to the last line an error that is raised leaves the log `writing`, and the store is mounted again (`ready`).
+  log.writing = true
+  self.collector:note(entries, joined.referred)
   local written <const>, failure = writing.write(self.mounted, entries, layout.COMMIT_USER, joined.message, joined.change)
   if not written then return nil, failure end
+  log.writing = true
   local given <const> = {}
   for position, item in ipairs(entries) do
     self.versions:wrote(item.id, written.sequence)
@@ -268,7 +274,8 @@ local function write(self, joined)
     given[position] = item.kind == KIND_DELETE and 0 or written.sequence
   end
   self.mounted.payload_bytes = self.mounted.payload_bytes + written.bytes
-  self.collector:note(entries, joined.referred)
+  self.collector:was_written()
+  log:done()
   return given, written
 end
 
@@ -442,7 +449,7 @@ local function tidy(self, budget)
   if not able then return nil, err end
   local mounted <const> = self.mounted
   if not mounted.claimed then return false end
-  if self.collector.phase ~= "idle" then
+  if self.collector.phase ~= "idle" and not self.collector.failure then
     local stepped <const>, problem = self.collector:step(mounted, budget)
     if not stepped then return nil, problem end
     return true

@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
+from khoros.diskutil import codec
+from khoros.diskutil.values import Reference
 from khoros.formats import constants
+from tests.support import lua as lua_support
 from tests.support import store as store_support
+from tests.support.disk import DriverFailed, Fault, SimulatedDisk
 from tests.support.store import Disk, Store, StoreError, format_disk
 
 ROOT = 1
@@ -245,3 +249,84 @@ def test_tidying_goes_on_in_small_steps_until_there_is_nothing_to_do():
 def test_commands_that_do_not_exist(arguments: list[Any]):
     with refused("invalid"):
         fresh().call("gc", *arguments)
+
+
+# A chain that lives, and a chain that is garbage; a client knows the first of both.
+LIVING, GARBAGE = 6, 8
+# So large that each is read for itself.
+CONTENT = b"x" * 30_000
+
+
+def with_chains() -> tuple[SimulatedDisk, int, int]:
+    sectors = 64 + 16 * 256 + 24
+    disk = SimulatedDisk(sectors, format_disk(sectors))
+    store = opened(disk)
+    a = store.allocate(LIVING + GARBAGE)
+    b = a + LIVING
+    graph = {ROOT: [a]}
+    graph |= {number: [number + 1] for number in range(a, a + LIVING - 1)} | {a + LIVING - 1: []}
+    # What refers has the larger id, so that the parts go before it.
+    graph |= {number: [number - 1] for number in range(b + 1, b + GARBAGE)} | {b: []}
+    store.call("commit", {"entries": [
+        {"id": number, "kind": constants.KIND_TABLE, "payload": store_support.stored(CONTENT, ids)}
+        for number, ids in graph.items()]})
+    store.close()
+    return disk, a, b
+
+
+def opened(disk: SimulatedDisk) -> Store:
+    lua = lua_support.runtime()
+    return Store(disk, lua, device=disk.device(lua), cache_bytes=1)
+
+
+def attempt(store: Store, *arguments: Any) -> bool:
+    """A step of the collector; whether it succeeded."""
+    try:
+        store.call("gc", *arguments)
+    except StoreError:
+        return False
+    except DriverFailed:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("kind", ["raise", "error"])
+@pytest.mark.parametrize("operation", ["read", "write", "flush"])
+def test_whatever_fails_in_a_collection_what_lives_stays_and_garbage_is_whole_or_gone(kind: str, operation: str):
+    """At every call: marking does not go on from what it had not looked at, and no client can refer to what lost its parts."""
+    fired = 0
+    for call in range(12):
+        disk, a, b = with_chains()
+        store = opened(disk)
+        last = b + GARBAGE - 1
+        store.link({ROOT: [a, a + 1]})  # claims the store
+        disk.fail(call, Fault(kind, code="unc"), operation)
+        attempt(store, "run")
+        fired += bool(disk.fired)
+        disk.heal()
+        if store.status() == "read_only":
+            continue
+        # A client that had the garbage's head from before puts it under the root, if it can.
+        try:
+            store.link({ROOT: [a, last]})
+        except StoreError as error:
+            assert error.code == "missing_reference"
+        for turn in range(2):
+            assert attempt(store, "run"), (call, turn)
+        graph = walked(store)
+        assert {a + number for number in range(LIVING)} <= graph
+        assert not graph & set(range(b, b + GARBAGE)) or set(range(b, b + GARBAGE)) <= graph, (call, sorted(graph))
+        assert store.info()["objects"] == len(graph)
+    assert fired
+
+
+def walked(store: Store) -> set[int]:
+    """Every object that the root leads to; reading one that is not there raises."""
+    found, pending = {ROOT}, [ROOT]
+    while pending:
+        contents = codec.decode_table(store.records(pending.pop())[0]["payload"])
+        for value in contents.array:
+            if isinstance(value, Reference) and value.id not in found:
+                found.add(value.id)
+                pending.append(value.id)
+    return found

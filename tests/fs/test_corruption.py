@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from khoros.diskutil import check, device, reader
 from khoros.formats import constants
 from tests.support import crash
 from tests.support import store as store_support
@@ -155,3 +156,19 @@ def test_a_bad_page_of_the_index_is_not_called_an_object():
     image[image.rfind(tag) + 16] ^= 0xFF
     with pytest.raises(store_support.StoreError, match=r"page of the object index 0 at LBA \d+: crc"):
         store_support.Store(store_support.Disk(image)).read(number)
+
+
+def test_a_frame_that_fills_its_segment_is_missed_when_its_payload_is_bad():
+    """Only its own header says where the log goes on: what was acknowledged after it proves that it was there."""
+    image = store_support.format_disk(64 + 16 * 256 + 24)
+    store = store_support.Store(store_support.Disk(image))
+    first = store.allocate(20)
+    store.commit({first + number: b"%02d" % number * 14_000 for number in range(20)})
+    store.commit({first: b"after it"})
+    for segment in range(4):
+        broken = bytearray(image)
+        broken[(64 + segment * 256 + 100) * 512] ^= 1
+        mounted = store_support.Store(store_support.Disk(bytearray(broken)))
+        assert mounted.status() == "read_only", segment
+        findings = check.check(reader.Store(device.MemoryDevice(broken))).findings
+        assert any(finding.error for finding in findings), segment

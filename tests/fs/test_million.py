@@ -1,4 +1,4 @@
-"""A million small objects in one store: what opening, a commit and each object cost. A tenth of that in CI, all with --full.
+"""A million of everything in one store: small objects, the keys of a table, an array, a map. A part of that in CI, all with --full.
 
 Costs are counted, not timed: bytes of the disk, bytes of memory, device calls, Lua instructions; the times of the whole are
 printed. Objects have 60 bytes.
@@ -115,3 +115,57 @@ def test_a_million_small_objects(request: pytest.FixtureRequest):
           f"{again.info()['replayed_transactions']} transactions")
     assert crashed.bytes_read <= 19 << 20
     assert again.read(target) == opened.read(target) != [store_support.stored(b"")]
+
+
+_LARGE = b"""
+local session <const>, count <const> = ...
+local function key(number) return ("key %09d"):format(number) end
+local keys <const>, array <const> = {}, {}
+for number = 1, count do
+  keys[key(number)], array[number] = number, number * 7 + (1 << 40)
+end
+local map <const> = session.map()
+for number = 1, count do map:set(key(number), number) end
+session.root.keys, session.root.array, session.root.map = keys, array, map
+session.commit()
+local middle <const> = count // 2
+local places = {first = 1, middle = middle, last = count}
+local work <const>, largest = {}, 0
+local function each(name, change)
+  for where, number in pairs(places) do
+    change(number)
+    local bytes <const> = session.commit().bytes
+    work[#work + 1] = ("%s %s: %d bytes"):format(name, where, bytes)
+    largest = math.max(largest, bytes)
+  end
+end
+each("change", function(number) keys[key(number)] = -number end)
+each("lengthen", function(number) keys[key(number)] = ("x"):rep(2000) end)
+each("insert", function(number) keys[key(number) .. "a"] = number end)
+each("remove", function(number) keys[key(number)] = nil end)
+each("change of the array", function(number) array[number] = number end)
+places = {last = count}
+each("append to the array", function() array[#array + 1] = 1 end)
+each("remove from the array", function() array[#array] = nil end)
+places = {first = 1, middle = middle, last = count}
+each("change of the map", function(number) map:set(key(number), -number) end)
+each("lengthen in the map", function(number) map:set(key(number), ("x"):rep(2000)) end)
+each("insert into the map", function(number) map:set(key(number) .. "a", number) end)
+each("remove from the map", function(number) map:remove(key(number)) end)
+table.sort(work)
+return table.concat(work, "\\n"), largest
+"""
+
+
+@pytest.mark.timeout(0)
+def test_a_small_change_of_a_million_keys_elements_and_pairs_writes_little(request: pytest.FixtureRequest):
+    """The first, a middle, the last: each commit writes a few leaves and their path."""
+    full = bool(request.config.getoption("--full"))
+    count, segments = (1_000_000, 256) if full else (40_000, 24)
+    store = Store(Disk(format_disk(total_sectors=64 + segments * 2048 + 24, segment_sectors=2048)))
+    objects = lua_support.require(store.lua, "fs.objects")
+    session = objects[b"open"](store.lua.table_from({b"store": store.handle, b"environment": store.lua.globals()}))
+    work, largest = store.lua.execute(_LARGE, session, count)
+    print(work.decode())
+    print(f"{count:,} of each: at most {largest} bytes a commit")
+    assert largest <= 300_000

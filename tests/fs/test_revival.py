@@ -60,6 +60,15 @@ def test_a_changed_table_that_was_collected_is_no_conflict(world: World):
     """)
 
 
+def test_what_was_removed_elsewhere_stays_removed_though_a_part_of_it_was_changed_here(world: World):
+    """The new id of the part must not pass for a change of everything above it."""
+    world.run(PREPARE + "x = session.root.x" + COLLECT % 6 + """
+        x.child.deep.value = 8
+        session.commit()
+        assert(session.root.x == nil and x.child.deep.value == 8 and store.info().objects == 1)
+    """)
+
+
 def test_a_table_that_was_collected_and_is_not_wanted_any_more_is_forgotten(world: World):
     world.run(PREPARE + "x = session.root.x" + COLLECT % 6 + """
         x.name = "changed"
