@@ -94,15 +94,17 @@ local function fits(round, trial, found)
   return put_pages(trial, table_pages) and trial:put(record_bytes) and trial:put(commit_bytes)
 end
 
---- The next segment that can be emptied, with its survey; pins those that cannot be read | nil. `trial`: where the log stands.
+--- The next segment that can be emptied, with its survey | nil. Pins those that cannot be read, and passes over those of which
+--- nothing is known because a page of a tree cannot be read: that may be a snapshot's, and end with it. `trial`: where the log
+--- stands.
 local function next_victim(round, trial)
   local volume <const> = round.volume
   while round.position < #round.list do
     round.position = round.position + 1
     local segment <const> = round.list[round.position]
-    local found <const> = survey.of(volume, round.needs, segment)
+    local found <const>, fault = survey.of(volume, round.needs, segment)
     if found then return fits(round, trial, found) and segment or nil, found end
-    volume.segments:pin(segment)
+    if fault then round.fault = fault else volume.segments:pin(segment) end
   end
   return nil
 end
@@ -142,21 +144,21 @@ local function move_all(round, transaction, segment, found)
   return true
 end
 
---- cleaner.clean(volume, state, wanted [, most]) → how many segments were emptied (false for none) | nil, err. Empties segments, at most
---- `most`, until what they gain adds up to `wanted` whole ones, as far as moving is worth it and fits, with one checkpoint. The more
+--- cleaner.clean(volume, state, wanted [, most]) → how many segments were emptied | false, perhaps with the page that cannot be read
+--- and stands in the way, as an error | nil, err. Empties segments, at most `most`, until what they gain adds up to `wanted` whole ones, as far as moving is worth it and fits, with one checkpoint. The more
 --- at once the better: a page of the index is written once for all of them. No history is left: what was moved is no longer
 --- where it says. state: the superblock's.
 function cleaner.clean(volume, state, wanted, most)
   if volume.commits_since > 0 then return errors.new("invalid", "cleaning begins behind a checkpoint") end
-  local needs <const> = snapshots.needs(volume)
+  local needs <const>, unreadable = snapshots.needs(volume)
   -- A snapshot whose pages cannot be read forbids to move or free anything, until it is deleted.
-  if not needs then return false end
+  if not needs then return false, unreadable end
   local round <const> = {
     volume = volume, wanted = wanted, most = most or math.maxinteger, list = candidates(volume, needs), needs = needs, position = 0,
     leaf_pages = 0, victims = 0, gain = 0,
   }
   local segment <const>, found = next_victim(round, volume.log:placement())
-  if not segment then return false end
+  if not segment then return false, round.fault end
   -- Whoever looks at the needs from now on, in the middle of the moves, would not see them; they are counted anew afterwards.
   snapshots.changed(volume)
   local done <const>, err = checkpoint.write(volume, state, {

@@ -193,7 +193,11 @@ local function reclaim_step(mounted, wanted, most)
   if not list then return false end
   if #list > 0 then return turn_over(mounted, retention.release(mounted, list)) end
   local moved <const>, err = cleaner.clean(mounted, STATE_IN_USE, wanted, most)
-  if not moved then return moved, err end
+  if moved == nil then return nil, err end
+  if not moved then
+    mounted.stuck = err
+    return false
+  end
   return settle(mounted)
 end
 
@@ -231,7 +235,7 @@ end
 local function refuse(mounted, why)
   local free <const> = mounted.segments.free * mounted.geometry.segment_bytes + mounted.log:placement():rest_bytes()
   local text = "no room for this commit: " .. (why or ("%d bytes are free, and kept for deletions"):format(free))
-  if mounted.stuck then text = text .. "; a snapshot is unreadable and keeps everything: " .. mounted.stuck.message end
+  if mounted.stuck then text = text .. "; a page is unreadable and keeps what may be needed: " .. mounted.stuck.message end
   return errors.new("no_space", text, {free_bytes = free})
 end
 

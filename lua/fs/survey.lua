@@ -82,9 +82,10 @@ end
 local function judge_object(found, trees, id, pointer, size)
   local leaf <const>, slot <const> = id // layout.PAGE_FANOUT, id % layout.PAGE_FANOUT
   if found.leaf ~= leaf then
-    found.leaf, found.variants = leaf, leaves_of(trees, leaf)
+    local err
+    found.leaf, found.variants, err = leaf, leaves_of(trees, leaf)
     if not found.variants then
-      found.sound, found.leaf = false, nil
+      found.leaf, found.fault = nil, err
       return
     end
   end
@@ -126,8 +127,8 @@ local function judge_page(found, trees, id, pointer)
   local level <const>, number <const> = id >> LEVEL_SHIFT, id & (1 << LEVEL_SHIFT) - 1
   local held = false
   for position = 0, #trees do
-    local current <const> = trees[position]:page_pointer(level, number)
-    if current == nil then found.sound = false end
+    local current <const>, err = trees[position]:page_pointer(level, number)
+    if current == nil then found.fault = err end
     if current == pointer then
       found.pages[#found.pages + 1] = {trees[position], level, number, position}
       if position == 0 then found.current_pages = found.current_pages + 1 else held = true end
@@ -138,14 +139,17 @@ end
 
 --- Whether all that is counted in the segment was found.
 local function adds_up(volume, needs, segment, found)
-  if not found.sound or (found.bytes[0] or 0) ~= volume.segments.live[segment] then return false end
+  if (found.bytes[0] or 0) ~= volume.segments.live[segment] then return false end
   if found.current_pages ~= volume.segments.pages[segment] or found.snapshot_pages < (needs.pages[segment] or 0) then
     return false
   end
   for position, record in ipairs(volume.snapshots) do
     local _, table_of_segments <const> = snapshots.trees(volume, record)
-    local value <const> = table_of_segments:find(segment)
-    if value == nil then return false end
+    local value <const>, err = table_of_segments:find(segment)
+    if value == nil then
+      found.fault = err
+      return false
+    end
     local live <const> = value and layout.segment_record.unpack(value).live_bytes or 0
     if (found.bytes[position] or 0) ~= live then return false end
   end
@@ -154,12 +158,12 @@ end
 
 --- survey.of(volume, needs, segment) → {ids, pointers, holders = list of lists of tree numbers (0: the current index, n: snapshot n),
 --- pages = {{tree, level, number, tree number}…}, leaves = tree number → leaves with an object of it, leaf_pages = different
---- ones among them} | nil when something in the segment cannot be read or does not add up. Relies on no held change but what
---- the cleaner itself has moved.
+--- ones among them} | nil when something in the segment cannot be read or does not add up | nil, err when a page of a tree cannot
+--- be read, so that nothing is known of the segment. Relies on no held change but what the cleaner itself has moved.
 function survey.of(volume, needs, segment)
   local found <const> = {
     ids = {}, pointers = {}, holders = {}, bytes = {}, pages = {}, leaves = {}, last_leaf = {}, leaf_pages = 0,
-    current_pages = 0, snapshot_pages = 0, sound = true,
+    current_pages = 0, snapshot_pages = 0, fault = nil,
   }
   local trees <const>, of_kind <const> = object_trees(volume), {}
   each_entry(volume, segment, function(id, pointer, kind, payload_bytes)
@@ -167,7 +171,9 @@ function survey.of(volume, needs, segment)
     if of_kind[kind] == nil then of_kind[kind] = page_trees(volume, kind) or false end
     if of_kind[kind] then judge_page(found, of_kind[kind], id, pointer) end
   end)
-  return adds_up(volume, needs, segment, found) and found or nil
+  local sound <const> = not found.fault and adds_up(volume, needs, segment, found)
+  if found.fault then return nil, found.fault end
+  return sound and found or nil
 end
 
 return survey

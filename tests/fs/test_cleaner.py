@@ -97,7 +97,7 @@ def test_an_unreadable_page_of_a_snapshot_keeps_everything_until_the_snapshot_is
     assert leaf not in [pointer.offset for _, _, pointer, _ in mounted.objects.pages()]
     image[leaf + 200] ^= 1
     work.remount()
-    with pytest.raises(StoreError, match=r"^no_space: .*a snapshot is unreadable and keeps everything"):
+    with pytest.raises(StoreError, match=r"^no_space: .*a page is unreadable and keeps what may be needed"):
         work.churn(3000)
     assert work.store.read(*work.model) == list(work.model.values())
     with refused("corrupt"):
