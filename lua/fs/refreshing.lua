@@ -18,6 +18,7 @@ local reading <const> = require "fs.reading"
 local revival <const> = require "fs.revival"
 
 local next <const> = next
+local pcall <const> = pcall
 
 local refreshing = {}
 
@@ -109,9 +110,10 @@ end
 
 -- Merges what these loaded objects are in the store now into what they are here, then gives up the ids of those that are gone: not
 -- before, for what was read must be compared with what is here while both know an object by the same table.
--- on_conflicts(paths) -> true to go on | nil, err
--- -> list of conflicting paths | nil, err, how far it came: nil, nothing was changed; "partly"; "merged", what is gone keeps its ids
-local function merge_in(session, ids, on_conflicts)
+-- on_conflicts(paths) -> true to go on | nil, err. progress.phase: how far it came, also when something is raised: nil, nothing was
+-- changed; "partly"; "merged", what is gone may have kept its ids.
+-- -> list of conflicting paths | nil, err
+local function merge_in(session, ids, on_conflicts, progress)
   local there, missing = part(session, ids)
   if not there then
     return nil, missing
@@ -124,13 +126,15 @@ local function merge_in(session, ids, on_conflicts)
   if not ok then
     return nil, err
   end
+  progress.phase = "partly"
   ok, err = apply(session, merges)
   if not ok then
-    return nil, err, "partly"
+    return nil, err
   end
+  progress.phase = "merged"
   ok, err = revival.revive(session, missing)
   if not ok then
-    return nil, err, "merged"
+    return nil, err
   end
   return conflicts
 end
@@ -141,6 +145,11 @@ local function stop(session, since, err)
     code = err.code, cause = err,
     message = string.format("what others committed cannot be taken over: %s; refresh() tries again", err.message),
   })
+end
+
+-- What was raised, memory that ran out most likely, as an error.
+local function raised(problem)
+  return { code = "raised", message = tostring(problem) }
 end
 
 local function go_on()
@@ -175,18 +184,22 @@ local function move(session, on_conflicts, more)
     return nil, changed
   end
   loading.begin_move(session.loading)
-  local conflicts, err, phase = merge_in(session, concerned(session, changed, more), on_conflicts)
-  if conflicts or phase then
+  local progress = {}
+  local returned <const>, conflicts, err = pcall(merge_in, session, concerned(session, changed, more), on_conflicts, progress)
+  if progress.phase then
     loading.keep_move(session.loading)
-    reading.keep(session.reading, mark)
-    if phase == "partly" then
-      stop(session, mark.sequence, err)
+    if progress.phase == "partly" then
+      stop(session, mark.sequence, returned and err or raised(conflicts))
     end
-    return conflicts, err
+    reading.keep(session.reading, mark)
+  else
+    loading.take_back_move(session.loading)
+    reading.back(session.reading, mark)
   end
-  loading.take_back_move(session.loading)
-  reading.back(session.reading, mark)
-  return nil, err
+  if not returned then
+    error(conflicts, 0)
+  end
+  return conflicts, err
 end
 
 -- What a commit that was refused can do about it. -> true: try again | nil, err
@@ -221,10 +234,11 @@ local function follow(session, since, transaction)
   end
   loading.drop_read_ahead(session.loading)
   committing.take_back(session)
-  local done, err, phase = merge_in(session, concerned(session, transaction.others), go_on)
+  local progress = {}
+  local returned <const>, done, err = pcall(merge_in, session, concerned(session, transaction.others), go_on, progress)
   -- What is gone and could not become new is told by the commit that needs it.
-  if not done and phase ~= "merged" then
-    stop(session, since, err)
+  if progress.phase ~= "merged" then
+    stop(session, since, returned and err or raised(done))
   end
 end
 

@@ -240,3 +240,55 @@ def test_many_sessions_keep_the_sum(kind: str, rng: random.Random):
             step += f"if #s.changes() == 0 then s.forget(s.root.accounts.n{rng.randint(1, 12)}) end"
         world.run(step + " assert(total(s) == 1200, total(s))")
     world.run("assert(total(open()) == 1200)")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("how", ["refresh", "abort", "commit"])
+def test_errors_raised_anywhere_while_a_session_moves_leave_it_in_one_state(kind: str, how: str):
+    """The n-th call of the store raises, as memory that runs out does, for every n; afterwards the session can go on."""
+    world = World(kind)
+    world.run(ACCOUNTS + f"""
+      local how <const> = "{how}" """ + """
+      local names <const> = {"read", "view", "close_view", "missing", "commit", "allocate"}
+      local original, fail_at, count = {}, nil, 0
+      for _, name in ipairs(names) do original[name] = store[name] end
+      local function fail(n)
+        fail_at, count = n, 0
+        for _, name in ipairs(names) do
+          store[name] = function(...)
+            count = count + 1
+            if count == fail_at then error("not enough memory", 0) end
+            return original[name](...)
+          end
+        end
+      end
+      local function heal()
+        for _, name in ipairs(names) do store[name] = original[name] end
+      end
+      local reached = 0
+      for n = 1, 100 do
+        local c <const> = open()
+        assert(c.root.left.n + c.root.right.n == 100)
+        c.root.mine = {n}
+        transfer(n)
+        b.root.left.other = {n}
+        b.commit()
+        fail(n)
+        pcall(c[how])
+        heal()
+        local whole <const>, problem = pcall(function()
+          local is_moved <const> = c.root.left.n == 50 - n * (n + 1) // 2
+          assert(c.root.left.n + c.root.right.n == 100)
+          assert((c.root.map:get(n) == n) == is_moved and (c.root.left.other and c.root.left.other[1] == n or false) == is_moved)
+        end)
+        assert(whole or tostring(problem):find("what others committed cannot be taken over: not enough memory", 1, true), problem)
+        c.abort()
+        assert(c.root.left.n == b.root.left.n and c.root.right.n == b.root.right.n and c.root.left.other[1] == n)
+        c.root.mine = {-n}
+        c.commit()
+        assert(open().root.mine[1] == -n)
+        b.refresh()
+        if count < n then break end
+        reached = n
+      end
+      assert(reached >= 3 and reached < 100, reached) """)
