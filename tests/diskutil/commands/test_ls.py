@@ -106,6 +106,8 @@ def test_which_transaction_wrote_an_object(rng):
             origins = Origins(store)
             for identity, pointer in store.ids():
                 found = origins.of(pointer)
-                assert found is None or found.record.transaction == last[identity]
+                # A transaction may have written what was there already.
+                assert found is None or (found.record.transaction >= last[identity]
+                                         and states[found.record.transaction][identity] == states[-1][identity])
                 told += found is not None
     assert told > 50

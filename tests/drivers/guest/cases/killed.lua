@@ -71,7 +71,7 @@ for _, piece in ipairs(pieces) do
 end
 check("nobody wrote into it", intact == #pieces and pieces[1]:u8(0) == 0xA5 and #pieces > 200, intact, #pieces)
 for _, piece in ipairs(pieces) do piece:free() end
-process:kill()
+if way == "free" then process:kill() end
 
 local channel <const> = ata.new{
   command = core.ports(place.command.first, place.command.count), control = core.ports(place.control.first, place.control.count),
