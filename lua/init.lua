@@ -15,7 +15,9 @@ end}
 
 local VERSION <const> = "0.1.0"
 local SHELL_MEMORY_PART <const> = 2       -- of the machine's memory, to the process that people program in
+local DISK_MEMORY_PART <const> = 4        -- to the disk service, into which a whole commit must fit
 local LEAST_SHELL_MEMORY <const> = 8 * 1024 * 1024
+local LEAST_DISK_MEMORY <const> = 32 << 20
 local CLOSE_SECONDS <const> = 10
 local SHELL_LIVES_SECONDS <const>, LONGEST_PAUSE_SECONDS <const> = 2, 10
 local EXIT_FAILURE <const> = 1
@@ -203,7 +205,7 @@ console = services.start{
 }
 disk = services.start{
   name = "disk", module = "services.disk", rows = machine.disk_channels(options.dma ~= "0" and not safe), privileges = {},
-  grants = {read_only = safe},
+  grants = {read_only = safe}, memory = math.max(LEAST_DISK_MEMORY, core.memory_bytes // DISK_MEMORY_PART),
   on_restart = log_new_life,
 }
 describe_disk(DESCRIBE_TRIES)
