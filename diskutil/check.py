@@ -214,12 +214,14 @@ class Check:
         try:
             offsets, headers = entries.headers(found.payload, found.header.entry_count)
             payloads = entries.verified(found.payload, offsets, headers)
-            for place in (headers["tag"] >> C.ID_BITS == C.KIND_COMMIT).nonzero()[0].tolist():
-                replay.commit_record(payloads[place])
+            kind_of = (headers["tag"] >> C.ID_BITS).tolist()
+            for place, kind in enumerate(kind_of):
+                if kind == C.KIND_COMMIT:
+                    replay.commit_record(payloads[place])
         except KhorosError as error:
             self._error(f"frame {found.header.lsn}: {error}", start)
             return
-        self._read_live([(row, int(headers["tag"][place]) >> C.ID_BITS, payloads[place])
+        self._read_live([(row, kind_of[place], payloads[place])
                          for place, row in (self._live.of_frame(start, offsets, headers) if offsets else ())])
 
     def _read_live(self, found: list[tuple[int, int, bytes]]) -> None:
@@ -227,7 +229,7 @@ class Check:
         few: list[tuple[int, int, bytes]] = []
         size = 0
         for item in found:
-            if item[1] != C.KIND_TABLE or len(item[2]) > codec.PLAIN_BYTES:
+            if item[1] != C.KIND_TABLE or len(item[2]) > codec.PLAIN_TOGETHER_BYTES:
                 self._read_values([item])
                 continue
             few.append(item)
