@@ -29,7 +29,7 @@ from .segments import parse as parse_segment
 
 Progress = Callable[[str, int, int], None]
 # Tables are read together up to so many bytes of payload: what a hostile one can become is bounded by it.
-_BATCH_BYTES = 1 << 16
+_BATCH_BYTES = 1 << 17
 
 
 class Finding(NamedTuple):
