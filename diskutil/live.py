@@ -127,8 +127,8 @@ class Live:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def of_frame(self, start: int, offsets: list[int], headers: numpy.ndarray) -> Iterator[tuple[int, int]]:
-        """(number among the offsets, row) of the entries of a frame's payload, which begins at byte `start` of the store,
+    def of_frame(self, start: int, offsets: list[int], headers: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """Numbers among the offsets, and rows, of the entries of a frame's payload, which begins at byte `start` of the store,
         that are live objects: tag, length and CRC are what the pointer there says.
         """
         where = numpy.array(offsets, numpy.uint64) + numpy.uint64(start)
@@ -141,10 +141,10 @@ class Live:
         tags = kinds << numpy.uint64(C.ID_BITS) | self.ids[rows].astype(numpy.uint64)
         same = ((where[at] == self._places[first:last]) & (found["tag"] == tags)
                 & (found["payload_bytes"] == slots["payload_bytes"]) & (found["crc"] == slots["crc"]))
-        return zip(at[same].tolist(), rows[same].tolist(), strict=True)
+        return at[same], rows[same]
 
-    def sound(self, rows: list[int]) -> None:
-        """Those objects were read and are good."""
+    def sound(self, rows: int | numpy.ndarray) -> None:
+        """The object or objects of those rows were read and are good."""
         self._sound[rows] = True
 
     def unsound(self) -> Iterator[tuple[int, Pointer]]:
