@@ -223,21 +223,16 @@ def decode_table(data: bytes) -> Contents:
 PLAIN_BYTES = 1024
 _PLAIN_TYPES = frozenset((str, int, float, bool))
 _pack = msgpack.Packer().pack
-_find_nan = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]").search  # or an infinity, or other bytes that look like one
-
-
-def _has_nan(data: bytes) -> bool:
-    """Whether there may be a NaN. Most tables have no float, and `in` is many times as fast as the pattern."""
-    return b"\xcb" in data and _find_nan(data) is not None
-
-
+_NANS = (b"\xcb\x7f", b"\xcb\xff")  # how a NaN begins, or an infinity, a float beyond 2^769, other bytes that look like one
+# What a NamedTuple's own constructor makes, in half the time.
+_contents, _reference = partial(tuple.__new__, Contents), partial(tuple.__new__, Reference)
 
 
 def _plain_table(data: bytes) -> Contents | None:
     """What a table holds, if it has no metatable and only plain values; None when `_decode_table` has to find out."""
     pieces = b"\x92" + data
     try:
-        array, pairs = msgpack.unpackb(pieces, strict_map_key=False, ext_hook=_Unplain)
+        array, pairs = found = msgpack.unpackb(pieces, strict_map_key=False, ext_hook=_Unplain)
     except (ValueError, TypeError):
         return None
     if type(array) is not list or type(pairs) is not dict:
@@ -247,9 +242,9 @@ def _plain_table(data: bytes) -> Contents | None:
     if array and not (len(array) < C.PACKED_MIN and _PLAIN_TYPES.issuperset(map(type, array))):
         return None
     # 0xcf: an integer from 2^32 on, or any other byte.
-    if b"\xcf" in data or _has_nan(data) or _pack([array, pairs]) != pieces:
+    if b"\xcf" in data or _NANS[0] in data or _NANS[1] in data or _pack(found) != pieces:
         return None
-    return Contents(array, list(pairs.items()), None)
+    return _contents((array, [*pairs.items()], None))
 
 
 # Tables that are read together may have so many bytes each: fewer than CHUNK_BYTES, so no string in one is too long.
@@ -281,7 +276,8 @@ def are_plain(payloads: list[bytes]) -> bool:
     if max(map(len, arrays), default=0) >= C.PACKED_MIN:
         return False
     values = [*chain.from_iterable(arrays), *chain.from_iterable(map(dict.values, maps))]
-    if not _PLAIN_TYPES.issuperset(map(type, values)) or _has_nan(data) or _has_large(data, values):
+    if not _PLAIN_TYPES.issuperset(map(type, values)) or _has_large(data, values) or (
+            any(nan in data for nan in _NANS)):
         return False
     return all(map(_are_ascending_names, set(map(tuple, maps)))) and _pack(pieces) == data
 
@@ -436,8 +432,6 @@ _FLOAT = struct.Struct(">d").unpack_from
 # Of a fixed extension: how many bytes, and the least id that needs them.
 _REFERENCE_SIZES = {0xD4: (1, 1), 0xD5: (2, 1 << 8), 0xD6: (4, 1 << 16)}
 
-# What a NamedTuple's own constructor makes, in half the time.
-_reference = partial(tuple.__new__, Reference)
 # References of one size in a row, and how each is read.
 _SEVERAL = 4
 _ROWS = {
