@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from khoros.formats import constants as C
 
@@ -27,9 +27,12 @@ from .reader import Store
 from .records import Pointer, Record
 from .segments import parse as parse_segment
 
+if TYPE_CHECKING:
+    import numpy
+
 Progress = Callable[[str, int, int], None]
 # Tables are read together up to so many bytes of payload: what a hostile one can become is bounded by it.
-_BATCH_BYTES = 1 << 16
+_BATCH_BYTES = 1 << 17
 
 
 class Finding(NamedTuple):
@@ -219,37 +222,37 @@ class Check:
         except KhorosError as error:
             self._error(f"frame {found.header.lsn}: {error}", start)
             return
-        self._read_live([(row, int(headers["tag"][place]) >> C.ID_BITS, payloads[place])
-                         for place, row in (self._live.of_frame(start, offsets, headers) if offsets else ())])
+        if offsets:
+            places, rows = self._live.of_frame(start, offsets, headers)
+            self._read_live(rows, headers[places], [payloads[place] for place in places.tolist()])
 
-    def _read_live(self, found: list[tuple[int, int, bytes]]) -> None:
-        """Live objects whose entries are good: (row, kind, payload). What is wrong with their values is told in its turn."""
-        few: list[tuple[int, int, bytes]] = []
-        size = 0
-        for item in found:
-            if item[1] != C.KIND_TABLE or len(item[2]) > codec.PLAIN_BYTES:
-                self._read_values([item])
-                continue
-            few.append(item)
-            size += len(item[2])
-            if size > _BATCH_BYTES:
-                self._read_tables(few)
-                few, size = [], 0
-        self._read_tables(few)
+    def _read_live(self, rows: numpy.ndarray, headers: numpy.ndarray, payloads: list[bytes]) -> None:
+        """Live objects whose entries are good. What is wrong with their values is told in its turn."""
+        kinds_found, lengths = headers["tag"] >> C.ID_BITS, headers["payload_bytes"]
+        together = (kinds_found == C.KIND_TABLE) & (lengths <= codec.PLAIN_TOGETHER_BYTES)
+        for place in (~together).nonzero()[0].tolist():
+            self._read_value(int(rows[place]), int(kinds_found[place]), payloads[place])
+        few = together.nonzero()[0]
+        batches = lengths[few].cumsum(dtype="i8") // _BATCH_BYTES
+        start = 0
+        for end in [*((batches[1:] != batches[:-1]).nonzero()[0] + 1).tolist(), len(few)]:
+            batch = few[start:end].tolist()
+            self._read_tables(rows[batch], [payloads[place] for place in batch])
+            start = end
 
-    def _read_tables(self, found: list[tuple[int, int, bytes]]) -> None:
-        if found and codec.are_plain([payload for _, _, payload in found]):
-            self._live.sound([row for row, _, _ in found])
+    def _read_tables(self, rows: numpy.ndarray, payloads: list[bytes]) -> None:
+        if codec.are_plain(payloads):
+            self._live.sound(rows)
         else:
-            self._read_values(found)
+            for row, payload in zip(rows.tolist(), payloads, strict=True):
+                self._read_value(row, C.KIND_TABLE, payload)
 
-    def _read_values(self, found: list[tuple[int, int, bytes]]) -> None:
-        for row, kind, payload in found:
-            if kind not in entries.OBJECT_KINDS:
-                continue
-            with suppress(KhorosError):
-                self._note_object(int(self._live.ids[row]), kind, kinds.references(kind, payload))
-                self._live.sound([row])
+    def _read_value(self, row: int, kind: int, payload: bytes) -> None:
+        if kind not in entries.OBJECT_KINDS:
+            return
+        with suppress(KhorosError):
+            self._note_object(int(self._live.ids[row]), kind, kinds.references(kind, payload))
+            self._live.sound(row)
 
     def _note_object(self, identity: int, kind: int, references: list[int]) -> None:
         if references:

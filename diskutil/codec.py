@@ -13,9 +13,9 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain, compress, repeat
-from operator import add, is_, lt
+from operator import is_, lt
 from typing import Any, NoReturn
 
 import msgpack
@@ -223,14 +223,16 @@ def decode_table(data: bytes) -> Contents:
 PLAIN_BYTES = 1024
 _PLAIN_TYPES = frozenset((str, int, float, bool))
 _pack = msgpack.Packer().pack
-_has_nan = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]").search  # or an infinity, or other bytes that look like one
+_NANS = (b"\xcb\x7f", b"\xcb\xff")  # how a NaN begins, or an infinity, a float beyond 2^769, other bytes that look like one
+# What a NamedTuple's own constructor makes, in half the time.
+_contents, _reference = partial(tuple.__new__, Contents), partial(tuple.__new__, Reference)
 
 
 def _plain_table(data: bytes) -> Contents | None:
     """What a table holds, if it has no metatable and only plain values; None when `_decode_table` has to find out."""
     pieces = b"\x92" + data
     try:
-        array, pairs = msgpack.unpackb(pieces, strict_map_key=False, ext_hook=_Unplain)
+        array, pairs = found = msgpack.unpackb(pieces, strict_map_key=False, ext_hook=_Unplain)
     except (ValueError, TypeError):
         return None
     if type(array) is not list or type(pairs) is not dict:
@@ -240,32 +242,51 @@ def _plain_table(data: bytes) -> Contents | None:
     if array and not (len(array) < C.PACKED_MIN and _PLAIN_TYPES.issuperset(map(type, array))):
         return None
     # 0xcf: an integer from 2^32 on, or any other byte.
-    if b"\xcf" in data or _has_nan(data) or _pack([array, pairs]) != pieces:
+    if b"\xcf" in data or _NANS[0] in data or _NANS[1] in data or _pack(found) != pieces:
         return None
-    return Contents(array, list(pairs.items()), None)
+    return _contents((array, [*pairs.items()], None))
+
+
+# Tables that are read together may have so many bytes each: fewer than CHUNK_BYTES, so no string in one is too long.
+PLAIN_TOGETHER_BYTES = 1 << 14
+# Stands behind each of them. As it is written it begins with a byte that it has only once: it cannot overlap itself.
+_FENCE = b"\x9eKhoros\x01"
+_FENCED = _pack(_FENCE)
+_find_large = re.compile(rb"\xcf[\x80-\xff]").search  # an integer from 2^63 on, or other bytes that look like one
 
 
 def are_plain(payloads: list[bytes]) -> bool:
     """Whether all of these are tables of plain values, canonical and without a metatable: many at once, by calls of C alone.
 
-    False says nothing. What was read is written again table by table, so no byte of one passes for a part of another.
+    False says nothing; no payload may be longer than PLAIN_TOGETHER_BYTES. The bytes have as many fences as were put there,
+    and what was read has as many, each behind an array and a map. What was read gives the same bytes when it is written: so
+    those fences are these, and no byte of a payload passes for a part of another one.
     """
-    data = head(2 * len(payloads), "array") + b"".join(payloads)
+    count = len(payloads)
+    data = head(3 * count, "array") + _FENCED.join([*payloads, b""])
     try:
         pieces = msgpack.unpackb(data, strict_map_key=False, ext_hook=_Unplain)
     except (ValueError, TypeError):
         return False
-    arrays, maps = pieces[::2], pieces[1::2]
-    if not payloads:
-        return True
-    if {list} != set(map(type, arrays)) or {dict} != set(map(type, maps)) or max(map(len, arrays)) >= C.PACKED_MIN:
+    arrays, maps = pieces[::3], pieces[1::3]
+    if pieces[2::3] != [_FENCE] * count or data.count(_FENCED) != count:
+        return False
+    if not {list}.issuperset(map(type, arrays)) or not {dict}.issuperset(map(type, maps)):
+        return False
+    if max(map(len, arrays), default=0) >= C.PACKED_MIN:
         return False
     values = [*chain.from_iterable(arrays), *chain.from_iterable(map(dict.values, maps))]
-    integers = compress(values, map(is_, map(type, values), repeat(int)))
-    if not _PLAIN_TYPES.issuperset(map(type, values)) or max(integers, default=0) > INTEGER_MAX or _has_nan(data):
+    if not _PLAIN_TYPES.issuperset(map(type, values)) or _has_large(data, values) or (
+            any(nan in data for nan in _NANS)):
         return False
-    return (all(map(_are_ascending_names, set(map(tuple, maps))))
-            and list(map(add, map(_pack, arrays), map(_pack, maps))) == payloads)
+    return all(map(_are_ascending_names, set(map(tuple, maps)))) and _pack(pieces) == data
+
+
+def _has_large(data: bytes, values: list[Any]) -> bool:
+    """Whether there is an integer above INTEGER_MAX among the plain values that were read from the data."""
+    if b"\xcf" not in data or _find_large(data) is None:
+        return False
+    return max(compress(values, map(is_, map(type, values), repeat(int))), default=0) > INTEGER_MAX
 
 
 class _Unplain:
@@ -411,6 +432,21 @@ _FLOAT = struct.Struct(">d").unpack_from
 # Of a fixed extension: how many bytes, and the least id that needs them.
 _REFERENCE_SIZES = {0xD4: (1, 1), 0xD5: (2, 1 << 8), 0xD6: (4, 1 << 16)}
 
+# References of one size in a row, and how each is read.
+_SEVERAL = 4
+_ROWS = {
+    size: (re.compile(rb"(?:%b[\0-\xff]{%d}){%d,}" % (bytes([code, C.EXT_REFERENCE]), size, _SEVERAL)).match,
+           struct.Struct(form).iter_unpack)
+    for code, size, form in ((0xD4, 1, ">2xB"), (0xD5, 2, ">2xH"), (0xD6, 4, ">2xI"))
+}  # fmt: skip
+
+
+def _many_references(data: bytes, at: int, size: int, most: int) -> list[tuple[int]]:
+    """The ids of the references of that size that stand in a row from `at` on, if they are several."""
+    match, rows = _ROWS[size]
+    found = match(data, at, at + most * (2 + size)) if most >= _SEVERAL else None
+    return list(rows(found.group())) if found else []
+
 
 def _common(data: bytes, at: int, count: int) -> tuple[list[Any], int] | None:
     """As many scalars, and where they end: what `decode_value` finds, in a fifth of its time. None when it would refuse one.
@@ -420,7 +456,7 @@ def _common(data: bytes, at: int, count: int) -> tuple[list[Any], int] | None:
     values: list[Any] = []
     append = values.append
     try:
-        for _ in range(count):
+        while len(values) < count:
             code = data[at]
             if code < 0x80:
                 append(code)
@@ -434,6 +470,13 @@ def _common(data: bytes, at: int, count: int) -> tuple[list[Any], int] | None:
                 at += 9
             elif code in _REFERENCE_SIZES and data[at + 1] == C.EXT_REFERENCE:
                 size, least = _REFERENCE_SIZES[code]
+                many = _many_references(data, at, size, count - len(values))
+                if many:
+                    if min(many)[0] < least:
+                        return None
+                    values += map(_reference, many)
+                    at += len(many) * (2 + size)
+                    continue
                 start = at + 2
                 at = start + size
                 identity = int.from_bytes(data[start:at], "big")

@@ -23,6 +23,8 @@ from .geometry import Geometry
 from .records import Pointer
 
 _SLOT = derive.dtype(POINTER)
+# So many numbers are worked on at a time.
+_PIECE = 1 << 16
 
 
 def _used(number: int, data: bytes) -> tuple[Any, Any]:
@@ -30,6 +32,16 @@ def _used(number: int, data: bytes) -> tuple[Any, Any]:
     slots = numpy.frombuffer(data, _SLOT)
     used = numpy.flatnonzero((slots["tag"] != 0) | (slots["payload_bytes"] != 0) | (slots["crc"] != 0))
     return used + number * C.PAGE_FANOUT, slots[used]
+
+
+def _column(numbers: array[int]) -> numpy.ndarray:
+    """The numbers where they are, as a column."""
+    return numpy.frombuffer(numbers, numpy.int64) if numbers else numpy.zeros(0, numpy.int64)
+
+
+def _narrow(most: int) -> type[numpy.signedinteger[Any]]:
+    """The type of numbers up to `most`, and -1."""
+    return numpy.int32 if most < 1 << 31 else numpy.int64
 
 
 class Footprint(NamedTuple):
@@ -115,8 +127,8 @@ class Live:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def of_frame(self, start: int, offsets: list[int], headers: numpy.ndarray) -> Iterator[tuple[int, int]]:
-        """(number among the offsets, row) of the entries of a frame's payload, which begins at byte `start` of the store,
+    def of_frame(self, start: int, offsets: list[int], headers: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """Numbers among the offsets, and rows, of the entries of a frame's payload, which begins at byte `start` of the store,
         that are live objects: tag, length and CRC are what the pointer there says.
         """
         where = numpy.array(offsets, numpy.uint64) + numpy.uint64(start)
@@ -129,10 +141,10 @@ class Live:
         tags = kinds << numpy.uint64(C.ID_BITS) | self.ids[rows].astype(numpy.uint64)
         same = ((where[at] == self._places[first:last]) & (found["tag"] == tags)
                 & (found["payload_bytes"] == slots["payload_bytes"]) & (found["crc"] == slots["crc"]))
-        return zip(at[same].tolist(), rows[same].tolist(), strict=True)
+        return at[same], rows[same]
 
-    def sound(self, rows: list[int]) -> None:
-        """Those objects were read and are good."""
+    def sound(self, rows: int | numpy.ndarray) -> None:
+        """The object or objects of those rows were read and are good."""
         self._sound[rows] = True
 
     def unsound(self) -> Iterator[tuple[int, Pointer]]:
@@ -158,13 +170,17 @@ class Live:
 
     def reach(self, root: int) -> Reached:
         """Follow the references from the root."""
-        sources = numpy.frombuffer(self._sources, numpy.int64) if self._sources else numpy.zeros(0, numpy.int64)
-        targets = numpy.frombuffer(self._targets, numpy.int64) if self._targets else numpy.zeros(0, numpy.int64)
+        sources, targets = _column(self._sources), _column(self._targets)
         if (sources[1:] < sources[:-1]).any():
             order = numpy.argsort(sources, kind="stable")
             sources, targets = sources[order], targets[order]
+            del order
         rows, exists = self._rows(targets)
-        start = numpy.append(numpy.searchsorted(sources, self.ids), len(sources))
+        start = numpy.empty(len(self.ids) + 1, _narrow(len(sources)))
+        for first in range(0, len(self.ids), _PIECE):
+            piece = self.ids[first : first + _PIECE]
+            start[first : first + len(piece)] = numpy.searchsorted(sources, piece)
+        start[-1] = len(sources)
         reached = self._follow(rows.data, start.data, root)
         dangling = [(identity, target) for identity, target in zip(
             sources[~exists].tolist(), targets[~exists].tolist(), strict=True)
@@ -172,14 +188,15 @@ class Live:
         return Reached(reached.count(1), dangling)
 
     def _rows(self, ids: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
-        """The rows of some ids, -1 for none, and whether there is one."""
-        if not len(self.ids):
-            return numpy.full(len(ids), -1), numpy.zeros(len(ids), bool)
-        at = numpy.searchsorted(self.ids, ids)
-        numpy.minimum(at, len(self.ids) - 1, out=at)
-        exists = self.ids[at] == ids
-        at[~exists] = -1
-        return at, exists
+        """The rows of some ids, -1 for none, and whether there is one. Piece by piece: what is made on the way is not kept."""
+        rows, exists = numpy.full(len(ids), -1, _narrow(len(self.ids))), numpy.zeros(len(ids), bool)
+        for first in range(0, len(ids) if len(self.ids) else 0, _PIECE):
+            piece = ids[first : first + _PIECE]
+            at = numpy.minimum(numpy.searchsorted(self.ids, piece), len(self.ids) - 1)
+            found = self.ids[at] == piece
+            rows[first : first + _PIECE] = numpy.where(found, at, -1)
+            exists[first : first + _PIECE] = found
+        return rows, exists
 
     def _follow(self, rows: memoryview, start: memoryview, root: int) -> bytearray:
         """A byte an object: 1 for what the root leads to."""

@@ -303,6 +303,28 @@ def test_plain_tables_are_found_to_be_plain():
     [b"\x90\x81\xa1a\xa4abc\xc2", b"\x90\x80", b"\x90\x80\x90\x80"],
     [b"\x90\x81\xa1a\xa4abc\xc2", b"\x90\x90\x80", b"\x90\x80"],
     [b"", b"\x90\x80\x90\x80"],
+    [b"\x90\x81\xa1a\xcc", b"\x90\x80"],          # would take the first byte of what follows
+    [b"\x90\x80" + codec._FENCED + b"\x90\x80", b""],  # brings the end of a table along
+    [b"\x90\x80" + codec._FENCED + b"\x90\x81\xa1a\xc4\x0a", b"\x90\x80"],
 ])  # fmt: skip
 def test_no_table_borrows_bytes_of_its_neighbour(payloads):
     assert not codec.are_plain(payloads)
+
+
+def test_a_string_like_the_fence_is_read_with_care():
+    payload = codec.encode_table([], [("k", codec._FENCE)])
+    assert not codec.are_plain([payload, payload])
+    assert codec.decode_table(payload).pairs == [("k", codec._FENCE)]
+
+
+@pytest.mark.parametrize("least", [1, 1 << 8, 1 << 16])
+@pytest.mark.parametrize("place", [0, 5, 9])
+def test_references_in_a_row_are_each_in_their_fewest_bytes(least, place):
+    ids = list(range(least, least + 10))
+    payload = codec.encode_table([Reference(number) for number in ids], [])
+    assert codec.table_references(payload) == ids
+    size = (len(payload) - 2) // 10
+    bad = bytearray(payload)
+    bad[1 + size * place + 2 : 1 + size * (place + 1)] = (least - 1).to_bytes(size - 2, "big")
+    with pytest.raises(ValueFormatError):
+        codec.table_references(bytes(bad))
