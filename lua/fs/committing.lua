@@ -206,14 +206,7 @@ local function plan_strings(session, plan, id, t)
   if #new == 0 then
     return true
   end
-  local replaced <const> = replaced_by(session, id, t)
-  for _, met in ipairs(new) do
-    local ok, err = long_strings.plan(session.loading.strings, met.entry, replaced(met.key), plan)
-    if not ok then
-      return nil, err
-    end
-  end
-  return true
+  return long_strings.plan_all(session.loading.strings, new, plan, replaced_by(session, id, t))
 end
 
 -- Adds table t, whose payload as a KIND_TABLE is given, in the form that its size asks for. -> true | nil, err

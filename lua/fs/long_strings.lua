@@ -242,4 +242,16 @@ function long_strings.plan(self, entry, old, plan)
   return true
 end
 
+-- Adds the trees of the strings that a plan has met (plan:take_strings). replaced(key) -> entry of the string that stood in a field, or
+-- nil; it may be missing. -> true | nil, err
+function long_strings.plan_all(self, list, plan, replaced)
+  for _, met in ipairs(list) do
+    local ok, err = long_strings.plan(self, met.entry, replaced and replaced(met.key), plan)
+    if not ok then
+      return nil, err
+    end
+  end
+  return true
+end
+
 return long_strings

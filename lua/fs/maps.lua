@@ -469,17 +469,6 @@ local function encode_edits(session, t, state, plan)
   return list
 end
 
--- The trees of long strings that were met. -> true | nil, err
-local function plan_strings(session, plan)
-  for _, met in ipairs(plan:take_strings()) do
-    local ok, err = long_strings.plan(session.loading.strings, met.entry, nil, plan)
-    if not ok then
-      return nil, err
-    end
-  end
-  return true
-end
-
 -- Adds map t to a commit. -> true | nil, err
 function maps.plan(session, plan, id, t)
   local state <const> = map_handles.state(t)
@@ -494,7 +483,7 @@ function maps.plan(session, plan, id, t)
   local list, err = encode_edits(session, t, state, plan)
   local ok, result
   if list then
-    ok, err = plan_strings(session, plan)
+    ok, err = long_strings.plan_all(session.loading.strings, plan:take_strings(), plan)
   end
   local count_before <const> = #plan.entries
   if ok then

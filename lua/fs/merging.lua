@@ -79,6 +79,11 @@ function merging.fields(base, mine, theirs, into, conflict)
   end
 end
 
+-- The path of what merging.fields calls a conflict.
+function merging.place(search, t, key)
+  return key == nil and graph.path(search, t) .. "[…]" or graph.field_path(search, t, key)
+end
+
 -- Merges what the store holds now into the loaded object. base: completed by fs.kinds; record: as it is now. Nothing is changed yet.
 -- -> { id, base, version, held, content, metatable, conflicts = list of paths } | nil, err
 function merging.prepare(session, search, base, record)
@@ -99,7 +104,7 @@ function merging.prepare(session, search, base, record)
     return nil, their_metatable
   end
   merging.fields(before, t, theirs, content, function(key)
-    conflicts[#conflicts + 1] = key == nil and graph.path(search, t) .. "[…]" or graph.field_path(search, t, key)
+    conflicts[#conflicts + 1] = merging.place(search, t, key)
   end)
   local mine = session.metatables.metatable_of(t)
   local whose = choose(mine == base_metatable, their_metatable == base_metatable, mine == their_metatable)

@@ -198,9 +198,7 @@ local function compare_tables(job, id)
   local after, their_metatable = content_of(job, job.after, id)
   local content = {}
   merging.fields(after, t, before, content, function(key)
-    conflict(job, function(search)
-      return key == nil and graph.path(search, t) .. "[…]" or graph.field_path(search, t, key)
-    end)
+    conflict(job, function(search) return merging.place(search, t, key) end)
   end)
   local mine <const> = now.metatables.metatable_of(t)
   local function name(search) return "getmetatable(" .. graph.path(search, t) .. ")" end
@@ -280,15 +278,18 @@ local COMPARE <const> = {
 }
 
 local function compare_all(job, written)
-  local ids, old, new = {}, {}, {}
+  local ids, old, new, has_map = {}, {}, {}, false
   for _, item in ipairs(written) do
+    has_map = has_map or item.kind == layout.KIND_MAP -- whoever changes a part of a map writes it, too
     ids[#ids + 1] = item.id
     old[#old + 1] = item.existed and item.id or nil
     new[#new + 1] = item.kind == layout.KIND_MAP_NODE and item.id or nil
   end
   look_for(job, ids)
-  add_keys(job.keys, job.before, old)
-  add_keys(job.keys, job.after, new)
+  if has_map then
+    add_keys(job.keys, job.before, old)
+    add_keys(job.keys, job.after, new)
+  end
   for _, item in ipairs(written) do
     local compare = COMPARE[item.kind] -- trees that were there before are those of tables: long strings never change
     if compare and (item.existed or item.id == layout.ROOT_ID) and job.there[item.id] then
