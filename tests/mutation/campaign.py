@@ -120,15 +120,16 @@ class Campaign:
         log.with_suffix(".json").unlink(missing_ok=True)
         return found
 
-    def run(self, every: list[Drawn], seen: Callable[[Drawn, Verdict, int], None], again: bool = False) -> None:
-        """Judges those that have no verdict yet, by the tests that are worth most; with `again` the survivors, by all tests. The
-        canary of each group goes first."""
+    def run(self, every: list[Drawn], seen: Callable[[Drawn, Verdict, int], None], again: bool = False,
+            thorough: bool = False) -> None:
+        """Judges those that have no verdict yet, by the tests that are worth most; with `thorough` by all tests, with `again` the survivors,
+        too. The canary of each group goes first."""
         known = {name for name, row in self.verdicts.items() if not again or row["verdict"] == KILLED}
         waiting = [(number, one) for number, one in enumerate(every, 1) if one.mutant.name not in known]
         for subject in {one.subject.name: one.subject for _, one in waiting}.values():
             self.check_canary(subject, subject.tests)
         for number, one in waiting:
-            seen(one, self.judge(one, THOROUGH_SECONDS if again else QUICK_SECONDS), number)
+            seen(one, self.judge(one, THOROUGH_SECONDS if again or thorough else QUICK_SECONDS), number)
 
     def save(self) -> None:
         """Replaces the totals as a whole."""

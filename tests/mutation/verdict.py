@@ -37,6 +37,7 @@ KILLED, SURVIVED = "killed", "survived"
 # Not pytest's: what a child ends with that could not even be started.
 BROKEN_CHILD = 70
 OVER = "long enough"
+OPTIONS: tuple[str, ...] = ("-n", "0")
 
 
 class Verdict(NamedTuple):
@@ -138,7 +139,7 @@ def _run(root: Path, tests: tuple[str, ...], selection: Selection, log: Path, an
         os.dup2(output, 1)
         os.dup2(output, 2)
         _forget_the_clone(root)
-        code = pytest.main([*tests, "-x", "-q", "-n", "0", "-p", "no:cacheprovider", f"--rootdir={root}", "--tb=short"],
+        code = pytest.main([*tests, "-x", "-q", *OPTIONS, "-p", "no:cacheprovider", f"--rootdir={root}", "--tb=short"],
                            plugins=[selection])
         answer.write_text(json.dumps({"failed": selection.failed, "seconds": selection.seconds}), encoding="utf-8")
     except BaseException as error:
