@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from . import subjects
 from .mutant import Mutant
 from .subjects import Subject
-from .verdict import KILLED, SURVIVED, Ranks, Verdict, judge
+from .verdict import KILLED, SURVIVED, Jury, Ranks, Verdict
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXPLAINED = Path(__file__).with_name("explained.txt")
@@ -80,6 +80,7 @@ class Campaign:
         self.verdicts: dict[str, dict[str, Any]] = self.document["seeds"].setdefault(str(seed), {})
         self.ranks = Ranks(self.document["tests"])
         self.clone = self.folder / "clone"
+        self.juries: dict[str, Jury] = {}
         self._copy(root)
 
     def _copy(self, root: Path) -> None:
@@ -94,19 +95,19 @@ class Campaign:
 
     def judge(self, one: Drawn, budget: float) -> Verdict:
         """The verdict on one. Canary if its killer also fails without it."""
-        found = self._judge(one, one.subject.tests, budget)
+        found = self._judge(one, budget)
         if found.verdict == KILLED and "::" in found.by and not self.ranks.passed(found.by):
-            self.check_canary(one.subject, (found.by,))
+            self.check_canary(one.subject, found.by)
         self.ranks.learn(found)
         self.verdicts[one.mutant.name] = {
             "group": one.subject.name, "verdict": found.verdict, "by": found.by, "seconds": round(sum(found.seconds.values()), 1)}
         self.save()
         return found
 
-    def check_canary(self, subject: Subject, tests: tuple[str, ...], budget: float = QUICK_SECONDS) -> None:
-        """Canary if these tests kill what nothing can kill."""
+    def check_canary(self, subject: Subject, test: str = "") -> None:
+        """Canary if the tests, or that one, kill what nothing can kill."""
         canary = Drawn(subject, subjects.canary(subject, self.clone))
-        found = self._judge(canary, tests, budget)
+        found = self._judge(canary, QUICK_SECONDS, test)
         if found.verdict != SURVIVED:
             raise Canary(f"{subject.name}: {found.by} fails without a mutant; see {self._log(canary.mutant)}")
         self.ranks.learn(found)
@@ -114,9 +115,10 @@ class Campaign:
     def _log(self, one: Mutant) -> Path:
         return self.folder / f"{one.name}.log"
 
-    def _judge(self, one: Drawn, tests: tuple[str, ...], budget: float) -> Verdict:
+    def _judge(self, one: Drawn, budget: float, test: str = "") -> Verdict:
         log = self._log(one.mutant)
-        found = judge(self.clone, one.mutant, tests, self.ranks, log, budget)
+        jury = self.juries.setdefault(one.subject.name, Jury(self.clone, one.subject.tests))
+        found = jury.judge(one.mutant, Ranks({test: [1, 0, 0.0]}) if test else self.ranks, log, budget)
         log.with_suffix(".json").unlink(missing_ok=True)
         return found
 
@@ -126,10 +128,18 @@ class Campaign:
         too. The canary of each group goes first."""
         known = {name for name, row in self.verdicts.items() if not again or row["verdict"] == KILLED}
         waiting = [(number, one) for number, one in enumerate(every, 1) if one.mutant.name not in known]
-        for subject in {one.subject.name: one.subject for _, one in waiting}.values():
-            self.check_canary(subject, subject.tests)
-        for number, one in waiting:
-            seen(one, self.judge(one, THOROUGH_SECONDS if again or thorough else QUICK_SECONDS), number)
+        try:
+            for subject in {one.subject.name: one.subject for _, one in waiting}.values():
+                self.check_canary(subject)
+            for number, one in waiting:
+                seen(one, self.judge(one, THOROUGH_SECONDS if again or thorough else QUICK_SECONDS), number)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Ends the processes that judged."""
+        for jury in self.juries.values():
+            jury.close()
 
     def save(self) -> None:
         """Replaces the totals as a whole."""

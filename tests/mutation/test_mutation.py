@@ -120,10 +120,10 @@ PROJECT = {
     "pyproject.toml": "[tool.pytest.ini_options]\naddopts = ['--import-mode=importlib', '-p', 'no:xdist', '-p', 'no:timeout']\n",
     "tests/test_x.py": """
 from pathlib import Path
-TEXT = (Path(__file__).parents[1] / "lua/x.lua").read_text()
 def test_it():
-    while "3" in TEXT: pass
-    assert "return 2" not in TEXT and "return 0" not in TEXT
+    text = (Path(__file__).parents[1] / "lua/x.lua").read_text()
+    while "3" in text: pass
+    assert "return 2" not in text and "return 0" not in text
 """,
 }
 
@@ -170,7 +170,7 @@ def test_killed_survived_and_endless(project):
 
 
 def test_the_canary_stops_it_all(project):
-    (project / "tests/test_x.py").write_text(PROJECT["tests/test_x.py"] + "    assert 'canary' not in TEXT.lower()\n", encoding="utf-8")
+    (project / "tests/test_x.py").write_text(PROJECT["tests/test_x.py"] + "    assert 'canary' not in text.lower()\n", encoding="utf-8")
     work = work_in(project)
     with pytest.raises(Canary, match=r"test_it fails without a mutant"):
         work.run([change("7")], lambda one, found, number: None)
