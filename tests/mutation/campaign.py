@@ -29,8 +29,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 EXPLAINED = Path(__file__).with_name("explained.txt")
 COPIED = ("diskutil", "formats", "lua", "python", "tests", "kernel", "docs", "pyproject.toml", "README.md", "khoros")
 
-# Processor time of the tests for one mutant: at first, and for a survivor. A canary's is only to see that the tests start: each test that
-# kills and has not passed with any mutant yet is asked about the canary, too.
+# Processor time of the tests for one mutant: at first, and for a survivor. A canary's is only to see that the tests start: each test
+# that kills and has not passed with any mutant yet is asked about the canary, too.
 QUICK_SECONDS, THOROUGH_SECONDS, CANARY_SECONDS = 3.0, 60.0, 0.3
 
 
@@ -125,8 +125,8 @@ class Campaign:
 
     def run(self, every: list[Drawn], seen: Callable[[Drawn, Verdict, int], None], again: bool = False,
             thorough: bool = False) -> None:
-        """Judges those that have no verdict yet, by the tests that are worth most; with `thorough` by all tests, with `again` the survivors,
-        too. The canary of each group goes first."""
+        """Judges those that have no verdict yet, by the tests that are worth most; with `thorough` by all tests, with `again` the
+        survivors, too. The canary of each group goes first."""
         known = {name for name, row in self.verdicts.items() if not again or row["verdict"] == KILLED}
         waiting = [(number, one) for number, one in enumerate(every, 1) if one.mutant.name not in known]
         try:

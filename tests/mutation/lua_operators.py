@@ -56,7 +56,7 @@ def compiles(text: str) -> bool:
 
 def _of_tokens(path: str, text: str, code: list[Token]) -> Iterator[Mutant]:
     for before, token, after in zip(code, code[1:], code[2:], strict=False):
-        if token.text == "<" and after.text in ("const", "close") or token.text == ">" and before.text in ("const", "close"):
+        if "const" in (before.text, after.text) and token.text in "<>":
             continue
         for operator, word in _other_words(before, token):
             yield mutant(path, text, operator, token.start, token.end, word)

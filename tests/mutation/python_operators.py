@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from itertools import pairwise
 
 from .mutant import Mutant, distinct, mutant
 
@@ -81,7 +82,7 @@ def _changes(places: Places, node: ast.AST) -> Iterator[tuple[str, int, int, str
             left = right
     elif isinstance(node, ast.BoolOp):
         word = " or " if isinstance(node.op, ast.And) else " and "
-        for one, other in zip(node.values, node.values[1:], strict=False):
+        for one, other in pairwise(node.values):
             yield "swap and, or", places.end(one), places.start(other), word
     elif isinstance(node, ast.BinOp) and type(node.op) in SIGNS:
         yield "plus for minus", places.end(node.left), places.start(node.right), f" {SIGNS[type(node.op)]} "
@@ -118,7 +119,7 @@ def _of_statements(places: Places, node: ast.AST) -> Iterator[tuple[str, int, in
                 yield "drop a statement", start, end, "pass"
             elif isinstance(one, ast.If) and not one.orelse and isinstance(one.body[-1], ast.Raise | ast.Return):
                 yield "drop a check", start, end, "pass"
-        for one, other in zip(statements, statements[1:], strict=False):
+        for one, other in pairwise(statements):
             if isinstance(one, DROPPED) and isinstance(other, DROPPED):
                 first, second = ((places.start(each), places.end(each)) for each in (one, other))
                 between = places.text[first[1]:second[0]]

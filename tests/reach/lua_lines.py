@@ -1,7 +1,7 @@
 """Lines of Lua: which of a file can be executed, and which are, told by Lua's own line hook.
 
-The hook makes code several times slower, so it looks in turns: at the first lines that a state executes, then, for as long as it runs, at some
-lines after each rest. What is reported was executed; a line that only runs during a rest is missed.
+The hook makes code several times slower, so it looks in turns: at the first lines that a state executes, then, for as long as it runs,
+at some lines after each rest. What is reported was executed; a line that only runs during a rest is missed.
 """
 
 from __future__ import annotations
