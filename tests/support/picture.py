@@ -91,8 +91,27 @@ class Format:
         return values[0], values[1], values[2]
 
 
+def draw_cells(memory: bytearray, offset: int, cells: bytes, before: bytes | None, glyphs: bytes, lines: int,
+               palette: bytes, pitch: int, pixel_bytes: int, scale: int) -> int:
+    """What block:draw_cells of the kernel does; gives how many cells it drew."""
+    drawn = 0
+    for place in range(0, len(cells), 4):
+        if before is not None and before[place:place + 4] == cells[place:place + 4]:
+            continue
+        drawn += 1
+        glyph, attribute = struct.unpack_from("<HH", cells, place)
+        paper, ink = (palette[4 * index:4 * index + pixel_bytes] for index in (attribute >> 4 & 15, attribute & 15))
+        at = offset + place // 4 * WIDTH * scale * pixel_bytes
+        for line in glyphs[glyph * lines:(glyph + 1) * lines]:
+            pixels = b"".join((ink if line >> 7 - x & 1 else paper) * scale for x in range(WIDTH))
+            for _ in range(scale):
+                memory[at:at + len(pixels)] = pixels
+                at += pitch
+    return drawn
+
+
 class Picture:
-    """Pixels in memory, with the text screen that the driver lays out in them."""
+    """Pixels in memory, with the text screen that the driver lays out in them: at `place`, which a caller may say otherwise."""
 
     def __init__(self, form: Format, memory: bytearray, font: Font) -> None:
         self.format, self.memory, self.font = form, memory, font
@@ -103,27 +122,18 @@ class Picture:
             self.place = ((form.width - self.columns * WIDTH * self.scale) // 2,
                           (form.height - self.rows * LINES * self.scale) // 2)
 
-    def draw_cells(self, offset: int, cells: bytes, before: bytes | None, glyphs: bytes, lines: int, palette: bytes,
-                   pitch: int, pixel_bytes: int, scale: int) -> int:
-        """What block:draw_cells of the kernel does; gives how many cells it drew."""
-        drawn = 0
-        for place in range(0, len(cells), 4):
-            if before is not None and before[place:place + 4] == cells[place:place + 4]:
-                continue
-            drawn += 1
-            glyph, attribute = struct.unpack_from("<HH", cells, place)
-            paper, ink = (palette[4 * index:4 * index + pixel_bytes] for index in (attribute >> 4 & 15, attribute & 15))
-            at = offset + place // 4 * WIDTH * scale * pixel_bytes
-            for line in glyphs[glyph * lines:(glyph + 1) * lines]:
-                pixels = b"".join((ink if line >> 7 - x & 1 else paper) * scale for x in range(WIDTH))
-                for _ in range(scale):
-                    self.memory[at:at + len(pixels)] = pixels
-                    at += pitch
-        return drawn
+    @classmethod
+    def of_screendump(cls, file: Path, font: Font) -> Picture:
+        """What QEMU's `screendump` wrote, a PPM."""
+        magic, width, height, most = file.read_bytes().split(maxsplit=4)[:4]
+        assert (magic, most) == (b"P6", b"255")
+        form = Format(int(width), int(height), 3 * int(width), 3, (0, 8), (8, 8), (16, 8))
+        # A pixel that is white space to split would have gone with the header.
+        return cls(form, bytearray(file.read_bytes()[-form.size:]), font)
 
-    def _cells(self) -> npt.NDArray[np.int64]:
+    def _cells(self, place: tuple[int, int] | None = None) -> npt.NDArray[np.int64]:
         """Pixels by row, column, line and place in the line, one for each square of `scale`."""
-        form, scale, (left, top) = self.format, self.scale, self.place
+        form, scale, (left, top) = self.format, self.scale, place or self.place
         lines = np.frombuffer(self.memory, np.uint8).reshape(form.height, form.pitch)[:, :form.width * form.pixel_bytes]
         parts = lines.reshape(form.height, form.width, form.pixel_bytes).astype(np.int64)
         pixels = sum(parts[:, :, place] << 8 * place for place in range(form.pixel_bytes))
@@ -133,9 +143,9 @@ class Picture:
         cells = squares[:, 0, :, 0].reshape(self.rows, LINES, self.columns, WIDTH)
         return cells.transpose(0, 2, 1, 3)
 
-    def bitmaps(self, paper: int | None = None) -> list[list[bytes]]:
+    def bitmaps(self, paper: int | None = None, place: tuple[int, int] | None = None) -> list[list[bytes]]:
         """The lines of each cell's glyph; without a given paper it is of the two colours that which makes a glyph of the font."""
-        cells = self._cells()
+        cells = self._cells(place)
         least, most = cells.min((2, 3), keepdims=True), cells.max((2, 3), keepdims=True)
         assert ((cells == least) | (cells == most)).all(), "a cell has more than two colours"
         one, other = (np.packbits(cells != (least if paper is None else paper), axis=3), np.packbits(cells != most, axis=3))
@@ -150,15 +160,15 @@ class Picture:
             found.append(line)
         return found
 
-    def text(self) -> list[str]:
+    def text(self, place: tuple[int, int] | None = None) -> list[str]:
         """Rows without blanks at their ends and without empty rows below. Look-alikes are the first of them: see Font.seen."""
-        rows = ["".join(self.font.letters[lines] for lines in row).rstrip() for row in self.bitmaps()]
+        rows = ["".join(self.font.letters[lines] for lines in row).rstrip() for row in self.bitmaps(place=place)]
         while rows and not rows[-1]:
             rows.pop()
         return rows
 
-    def colours(self, column: int, row: int) -> tuple[Colour, Colour]:
+    def colours(self, column: int, row: int, place: tuple[int, int] | None = None) -> tuple[Colour, Colour]:
         """Ink and paper of a cell with two colours; the paper is that of the corner, which no letter fills."""
-        cell = self._cells()[row, column]
+        cell = self._cells(place)[row, column]
         (ink,) = {int(shade) for shade in np.unique(cell)} - {int(cell[0, 0])}
         return self.format.colour(ink), self.format.colour(int(cell[0, 0]))
