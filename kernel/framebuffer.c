@@ -30,7 +30,8 @@ static uint32_t channel_value(const struct boot_channel *channel, unsigned inten
     return value << channel->shift;
 }
 
-/* VGA's sixteen: bits 0 to 2 are blue, green and red, bit 3 makes it bright. */
+/* Of VGA's sixteen what a panic needs: bits 0 to 2 are blue, green and red, bit 3 makes it bright (that
+ * VGA has brown for dark yellow is for the driver). */
 static uint32_t colour_pixel(unsigned colour)
 {
     unsigned bright = colour & 8 ? 0x55 : 0;

@@ -17,8 +17,13 @@ local framebuffer <const> = {}
 local GLYPH_PIXELS <const> = 8
 local CELL <const>, CELL_BYTES <const> = "<I2I2", 4
 local SCALE_MOST <const> = 8              -- of block:draw_cells
-local DARK <const>, HALF <const>, BRIGHTER <const> = 0x00, 0xAA, 0x55
-local BRIGHT_BIT <const> = 8
+-- VGA's colours in the order of their numbers, as red, green and blue from 0 to 255.
+local COLOURS <const> = {
+  {0x00, 0x00, 0x00}, {0x00, 0x00, 0xAA}, {0x00, 0xAA, 0x00}, {0x00, 0xAA, 0xAA},
+  {0xAA, 0x00, 0x00}, {0xAA, 0x00, 0xAA}, {0xAA, 0x55, 0x00}, {0xAA, 0xAA, 0xAA},
+  {0x55, 0x55, 0x55}, {0x55, 0x55, 0xFF}, {0x55, 0xFF, 0x55}, {0x55, 0xFF, 0xFF},
+  {0xFF, 0x55, 0x55}, {0xFF, 0x55, 0xFF}, {0xFF, 0xFF, 0x55}, {0xFF, 0xFF, 0xFF},
+}
 
 -- A channel's part of a pixel. `intensity` is 0 to 255.
 local function channel_value(channel, intensity)
@@ -26,17 +31,13 @@ local function channel_value(channel, intensity)
   return (bits > 8 and intensity << (bits - 8) or intensity >> (8 - bits)) << channel.shift
 end
 
--- The sixteen colours as pixels, 4 bytes each: bits 0 to 2 are blue, green and red, bit 3 makes it bright.
+-- The sixteen colours as pixels, 4 bytes each.
 local function make_palette(format)
   local pixels <const> = {}
-  for colour = 0, 15 do
-    local more <const> = colour & BRIGHT_BIT ~= 0 and BRIGHTER or 0
-    local pixel = 0
-    for bit, name in ipairs{"blue", "green", "red"} do
-      local lit <const> = colour >> (bit - 1) & 1 == 1
-      pixel = pixel | channel_value(format[name], (lit and HALF or DARK) + more)
-    end
-    pixels[#pixels + 1] = string.pack("<I4", pixel)
+  for number, colour in ipairs(COLOURS) do
+    local pixel <const> = channel_value(format.red, colour[1]) | channel_value(format.green, colour[2])
+      | channel_value(format.blue, colour[3])
+    pixels[number] = string.pack("<I4", pixel)
   end
   return table.concat(pixels)
 end

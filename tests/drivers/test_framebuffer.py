@@ -62,8 +62,10 @@ def test_text_colours_and_cursor_in_every_format(kind):
     assert screen.text() == [FONT.seen("Grüße κόσμε Привет")]
     assert screen.picture.colours(0, 0) == ((0xAA, 0xAA, 0xAA), (0, 0, 0))
     assert screen.picture.colours(6, 0) == ((0xFF, 0x55, 0x55), (0, 0, 0xAA))
+    screen.write("\x1b[33mx\b")
+    assert screen.picture.colours(18, 0) == ((0, 0, 0), (0xAA, 0x55, 0)), "brown, as on VGA; the cursor is its cell turned over"
     screen.write("\b")
-    assert screen.picture.colours(17, 0) == ((0, 0, 0), (0xAA, 0xAA, 0xAA)), "the cursor is its cell turned over"
+    assert screen.picture.colours(17, 0) == ((0, 0, 0), (0xAA, 0xAA, 0xAA))
     screen.write("\x1b[?25l")
     assert screen.picture.colours(17, 0) == ((0xAA, 0xAA, 0xAA), (0, 0, 0))
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+import khoros
 from khoros.diskutil import creation
-from tests.support.guest import ISO, PATIENCE_SECONDS, Guest
+from tests.support.guest import ISO, PATIENCE_SECONDS, Guest, plain
 from tests.support.picture import Font, Picture
 
 pytestmark = pytest.mark.guest
@@ -109,6 +110,15 @@ def test_the_iso_boots_under_uefi(boot, firmware, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_iso_boots_under_uefi_as_a_disk(boot, firmware, tmp_path):
+    """The same file written to a USB stick."""
+    stick = shutil.copy(ISO, tmp_path / "stick.img")
+    machine = boot(boot=None, disks=[stick], extra=firmware)
+    machine.expect_prompt()
+    assert "this session lives in memory" in plain(bytes(machine.output))
+
+
+@pytest.mark.slow
 def test_a_bootable_disk_boots_under_uefi_and_keeps_its_store(boot, firmware, tmp_path):
     disk = tmp_path / "disk.img"
     creation.mkfs(disk, 32 << 20, bootable=True)
@@ -116,7 +126,11 @@ def test_a_bootable_disk_boots_under_uefi_and_keeps_its_store(boot, firmware, tm
     machine.expect_prompt()
     machine.enter("root.n = {1, 2}")
     assert "t1" in machine.enter('commit "first"')
-    use_it(machine, tmp_path / "screen.ppm")
+    expect_on_screen(machine, tmp_path / "screen.ppm", "t1: 2 objects, 11 bytes", ">")
+    machine.send("poweroff()\r")
+    machine.wait_for_power_off()
+    with khoros.open(disk) as image:
+        assert image["n"] == [1, 2]
 
 
 @pytest.mark.slow
