@@ -15,7 +15,16 @@ from pathlib import Path
 import google_crc32c
 import pytest
 
-from tests.kernel.machine import BUILD, HERE, PANICKED, PATIENCE_SECONDS, image, make, power_on, run_case
+from tests.kernel.machine import (
+    BUILD,
+    HERE,
+    PANICKED,
+    PATIENCE_SECONDS,
+    image,
+    make,
+    power_on,
+    run_case,
+)
 from tests.support.picture import Font, Picture, draw_cells
 
 
