@@ -200,8 +200,10 @@ local services <const> = supervision.new{
 }
 console = services.start{
   name = "console", module = "services.console", privileges = {interrupt = true},
-  rows = program and capabilities.run_console or capabilities.console,
-  grants = {program = program ~= nil, headless = options.headless == "1"},
+  rows = program and capabilities.run_console or capabilities.console_on(core.framebuffer),
+  grants = {
+    program = program ~= nil, headless = options.headless == "1", framebuffer = core.framebuffer, font = core.font,
+  },
 }
 disk = services.start{
   name = "disk", module = "services.disk", rows = machine.disk_channels(options.dma ~= "0" and not safe), privileges = {},

@@ -1,6 +1,7 @@
 -- The console service: one stream of bytes out to COM1 and the screen, one in from COM1 and the keyboard.
 --
--- chunk(grants): grants.com1, com2, keyboard, screen (kernel.capabilities); grants.program: a program runs without a person,
+-- chunk(grants): grants.com1, com2, keyboard, screen (kernel.capabilities); grants.framebuffer, font: what the screen is, if it is
+-- a picture (core.framebuffer, core.font); grants.program: a program runs without a person,
 -- then COM1 carries its output alone and COM2 frames for its starter; grants.headless: nobody types.
 -- Requests (contract of the console):
 --     write(bytes)                 out as they are      error(bytes)  the same for stderr, which is a program's frames
@@ -151,9 +152,11 @@ end
 -- --- screen and keyboard -------------------------------------------------------------------------------------------------
 
 -- The screen answers no queries: the terminal on COM1 does, and two answers would be one too many.
+-- On a picture there are as many cells as on VGA's text screen, so that what is laid out for COM1's terminal fits both.
 local function open_screen()
-  screen = require("drivers.vga").new(with_parts{
-    memory = grants.screen.memory, crtc = grants.screen.crtc, columns = 80, rows = 25,
+  screen = require(grants.framebuffer and "drivers.framebuffer" or "drivers.vga").new(with_parts{
+    memory = grants.screen.memory, crtc = grants.screen.crtc, format = grants.framebuffer, font = grants.font,
+    columns = 80, rows = 25,
   })
   screen.write(kept_for_screen)
   kept_for_screen = ""
