@@ -1,9 +1,9 @@
-"""`./khoros bench [--json] [NAME…]`: Khoros beside what people would use instead, as ratios; above 1 is in our favour.
+"""`./khoros bench [--json] [--guest] [NAME…]`: Khoros beside what people would use instead, as ratios; above 1 is in our favour.
 
 Each group of rows is a module with NAMES and measure(wanted, folder). A NAME is that of a row, or the beginning of several.
 What the host's tools take for large images are figures without a peer, with names too. Without a NAME all is measured, and the
-times of whole commands. A peer that is not installed is left
-out, and said.
+times of whole commands. With --guest, what the booted machine does, beside what Linux did (in_guest.py), and nothing else. A peer
+that is not installed is left out, and said.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import click
 import codec
 import disk
 import images
+import in_guest
 import measuring
 import peers
 import reading
@@ -53,17 +54,24 @@ def say_what_is_left_out() -> None:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Only JSON on stdout.")
+@click.option("--guest", is_flag=True, help="The booted machine: objects, Lua, boot, memory.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-def main(as_json: bool, names: tuple[str, ...]) -> None:
+def main(as_json: bool, guest: bool, names: tuple[str, ...]) -> None:
     """Measure, and print ratios."""
     reason = building.debug_reason()
     if reason:
         raise click.ClickException(f"no benchmarks on a debug build: {reason}")
-    wanted, machine = chosen(names), building.machine()
+    if guest and names:
+        raise click.ClickException("--guest measures all that it does: it takes no NAME")
+    wanted, machine = set() if guest else chosen(names), building.machine()
     click.echo("measured on " + ", ".join(f"{key} {value}" for key, value in machine.items()), err=True)
-    say_what_is_left_out()
+    if not guest:
+        say_what_is_left_out()
     results: list[dict[str, Any]] = []
     figures: list[dict[str, Any]] = []
+    for row in in_guest.measure() if guest else ():
+        results.append(row.as_json())
+        click.echo(row.as_line(), err=as_json)
     with tempfile.TemporaryDirectory(prefix="khoros-bench-") as folder:
         for group in GROUPS:
             for measured in group.measure(wanted & set(group.NAMES), Path(folder)) if wanted & set(group.NAMES) else ():
@@ -71,7 +79,7 @@ def main(as_json: bool, names: tuple[str, ...]) -> None:
                 results.append(row.as_json())
                 click.echo(row.as_line(), err=as_json)
         of_images = images.measure(wanted & set(images.NAMES), Path(folder))
-        for what, value, unit in chain(of_images, whole.measure(Path(folder)) if not names else ()):
+        for what, value, unit in chain(of_images, whole.measure(Path(folder)) if not names and not guest else ()):
             figures.append({"what": what, "value": round(value, 3), "unit": unit})
             click.echo(f"{value:12.3f} {unit:3} {what}", err=as_json)
     if as_json:
