@@ -48,8 +48,8 @@ def say_what_is_left_out() -> None:
     for peer, title in store.DATABASES.items():
         if peers.missing(peer):
             click.echo(f"left out: {title}, which is not installed", err=True)
-    if not codec.LUA_MESSAGEPACK.exists():
-        click.echo("left out: lua-MessagePack, which is not installed", err=True)
+    for title in codec.missing():
+        click.echo(f"left out: {title}, which is not installed", err=True)
 
 
 @click.command()
