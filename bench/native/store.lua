@@ -4,6 +4,7 @@
 --     commit_1000    new objects a second, 1000 a commit, each encoded and handed to the store
 --     load_all       objects a second, through a session that touches all of what commit_1000 left
 --     open           seconds from opening the file to one object's field
+--     get            seconds of a read by path, of objects of which nothing near was read before
 --     nothing        commits in a session of COUNT loaded tables of which none has changed, tables looked at a second
 --     nothing_encoded    the same without fingerprints
 
@@ -16,6 +17,7 @@ local store_module <const> = require "fs.store"
 local codec <const> = codec_name == "c" and native.codec or require "fs.codec"
 local COUNT <const> = math.tointeger(count_text)
 local BATCH <const> = 1000
+local GETS <const> = 50
 
 local store
 local function open_store()
@@ -119,6 +121,20 @@ function works.open()
   end)
   store.close()
   return taken, "s"
+end
+
+function works.get()
+  local session <const> = open_session()
+  local parts <const> = session.root
+  local last <const>, found = #parts, 0
+  local taken <const> = seconds(function()
+    for number = 1, GETS do
+      found = found + parts[(number - 1) * last // GETS + 1][number * 37 % BATCH + 1].count
+    end
+  end)
+  assert(found > 0)
+  store.close()
+  return taken / GETS, "s"
 end
 
 local function commits_of_nothing(of_codec)

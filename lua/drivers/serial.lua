@@ -177,7 +177,7 @@ function serial.new(parts)
   function line.write(bytes)
     local position = 1
     while position <= #bytes do
-      if not waiting.poll(clock, sleep, SEND_SECONDS, can_send) then
+      if not can_send() and not waiting.poll(clock, sleep, SEND_SECONDS, can_send) then
         counters.send_timeouts = counters.send_timeouts + 1
         return nil, failure.new("timeout", "the serial line takes no bytes", {sent = position - 1})
       end
