@@ -46,7 +46,7 @@ def growth(curves: list[dict[str, Any]], title: str) -> str:
     top, height, left, width = 40, 340, 70, 560
     sizes = [math.log10(row["objects"]) for row in curves]
     costs = [math.log10(row["value"]) for row in curves]
-    x0, x1, y0, y1 = min(sizes), max(sizes), math.floor(min(costs)), math.ceil(max(costs))
+    x0, x1, y0, y1 = min(sizes), max(sizes), math.floor(min(costs)), math.floor(max(costs)) + 1
 
     def place(size: float, cost: float) -> tuple[float, float]:
         return left + (size - x0) / (x1 - x0) * width, top + height - (cost - y0) / (y1 - y0) * height

@@ -117,7 +117,7 @@ function works.open()
   local taken <const> = seconds(function()
     local session <const> = open_session()
     local parts <const> = session.root
-    assert(parts[#parts // 2][500].count > 0)
+    assert(parts[(#parts + 1) // 2][500].count > 0)
   end)
   store.close()
   return taken, "s"
