@@ -52,7 +52,7 @@ SQLITE, LINUX_NAME = "SQLite on Linux in QEMU, measured before", "Linux in QEMU,
 class Taken(NamedTuple):
     """Of one work between its begin and its end."""
 
-    count: int
+    objects: int
     seconds: float
     cpu_seconds: float
 
@@ -133,7 +133,7 @@ def objects(folder: Path) -> Iterator[Row]:
     taken |= works(*RUN, "--disk", image, program("reading.lua", folder, COUNT=COUNT))
     for name, work in taken.items():
         unit = "commits/s" if name == "commit_1" else "objects/s"
-        yield from both(name, work.count / work.seconds, work.count / max(work.cpu_seconds, 0.01), LINUX[name], SQLITE, unit)
+        yield from both(name, work.objects / work.seconds, work.objects / max(work.cpu_seconds, 0.01), LINUX[name], SQLITE, unit)
 
 
 def marked_image() -> tuple[Path, Path]:
@@ -152,7 +152,8 @@ def marked_image() -> tuple[Path, Path]:
 def boot(image: Path, disk: Path) -> dict[str, tuple[float, float]]:
     """From the emulator's start to the first line of Lua and to the prompt: seconds, seconds of CPU."""
     machine = Machine(image, (disk,), com1="stdio,signal=off")
-    begun, seen, at = time.perf_counter(), b"", {}
+    at: dict[str, tuple[float, float]] = {}
+    begun, seen = time.perf_counter(), b""
     with subprocess.Popen(machine.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
         assert running.stdout is not None
         while "prompt" not in at:

@@ -200,7 +200,7 @@ def test_guest_takes_no_names():
 def test_works_are_timed_between_their_begin_and_end():
     in_guest = module("in_guest")
     taken = in_guest.works("sh", "-c", "echo begin one; sleep 0.2; echo end one 7; echo begin two; echo end two 1")
-    assert {name: work.count for name, work in taken.items()} == {"one": 7, "two": 1}
+    assert {name: work.objects for name, work in taken.items()} == {"one": 7, "two": 1}
     assert taken["one"].seconds >= 0.2
     with pytest.raises(click.ClickException, match="ended with 3"):
         in_guest.works("sh", "-c", "exit 3")
@@ -214,6 +214,6 @@ def test_the_guest_does_its_works(tmp_path):
     hosts.make_image(image, "16M")
     run = [*in_guest.RUN, "--disk", image]
     made = in_guest.works(*run, in_guest.program("objects.lua", tmp_path, COUNT=1000, UPDATES=1000, COMMITS=3))
-    assert {name: work.count for name, work in made.items()} == {"commit_1": 3, "insert_1000": 1000, "update_1000": 1000}
+    assert {name: work.objects for name, work in made.items()} == {"commit_1": 3, "insert_1000": 1000, "update_1000": 1000}
     found = in_guest.works(*run, in_guest.program("reading.lua", tmp_path, COUNT=1000))
     assert set(made) | set(found) == set(in_guest.LINUX)
