@@ -15,11 +15,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import numpy
 
 from khoros.formats import constants as C
 
-from . import codec, composites, entries, frames, kinds, replay, scan
+from . import bulk, composites, entries, frames, kinds, replay, scan
 from .errors import KhorosError, ObjectError
 from .index import Index, Slot
 from .live import Live, footprint
@@ -27,12 +29,7 @@ from .reader import Store
 from .records import Pointer, Record
 from .segments import parse as parse_segment
 
-if TYPE_CHECKING:
-    import numpy
-
 Progress = Callable[[str, int, int], None]
-# Tables are read together up to so many bytes of payload: what a hostile one can become is bounded by it.
-_BATCH_BYTES = 1 << 17
 
 
 class Finding(NamedTuple):
@@ -228,24 +225,16 @@ class Check:
 
     def _read_live(self, rows: numpy.ndarray, headers: numpy.ndarray, payloads: list[bytes]) -> None:
         """Live objects whose entries are good. What is wrong with their values is told in its turn."""
-        kinds_found, lengths = headers["tag"] >> C.ID_BITS, headers["payload_bytes"]
-        together = (kinds_found == C.KIND_TABLE) & (lengths <= codec.PLAIN_TOGETHER_BYTES)
-        for place in (~together).nonzero()[0].tolist():
+        kinds_found = headers["tag"] >> C.ID_BITS
+        tables = (kinds_found == C.KIND_TABLE).nonzero()[0]
+        found = bulk.table_references([payloads[place] for place in tables.tolist()])
+        refused = [number for number, references in enumerate(found) if references is None]
+        self._live.sound(numpy.delete(rows[tables], refused))
+        for number, references in enumerate(found):
+            if references:
+                self._live.refers(int(self._live.ids[rows[tables[number]]]), references)
+        for place in (kinds_found != C.KIND_TABLE).nonzero()[0].tolist():
             self._read_value(int(rows[place]), int(kinds_found[place]), payloads[place])
-        few = together.nonzero()[0]
-        batches = lengths[few].cumsum(dtype="i8") // _BATCH_BYTES
-        start = 0
-        for end in [*((batches[1:] != batches[:-1]).nonzero()[0] + 1).tolist(), len(few)]:
-            batch = few[start:end].tolist()
-            self._read_tables(rows[batch], [payloads[place] for place in batch])
-            start = end
-
-    def _read_tables(self, rows: numpy.ndarray, payloads: list[bytes]) -> None:
-        if codec.are_plain(payloads):
-            self._live.sound(rows)
-        else:
-            for row, payload in zip(rows.tolist(), payloads, strict=True):
-                self._read_value(row, C.KIND_TABLE, payload)
 
     def _read_value(self, row: int, kind: int, payload: bytes) -> None:
         if kind not in entries.OBJECT_KINDS:
@@ -455,4 +444,5 @@ class Check:
 
 def check(store: Store, progress: Progress | None = None) -> Report:
     """Verify a mounted store."""
-    return Check(store, progress).run()
+    with bulk.collector_off():
+        return Check(store, progress).run()
