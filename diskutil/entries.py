@@ -107,14 +107,21 @@ def headers(payload: bytes, count: int) -> tuple[list[int], numpy.ndarray]:
         except IndexError:
             at = -1
         if at == end:
-            everywhere = numpy.ndarray((max(end - HEADER_BYTES, -_UNIT) // _UNIT + 1,), derive.dtype(ENTRY_HEADER), payload,
-                                       strides=(_UNIT,))  # fmt: skip
-            found = everywhere[numpy.array(offsets, numpy.int64) // _UNIT]
+            found = headers_at(payload, numpy.array(offsets, numpy.int64))
             if not (found["tag"] > _TAG_MAX).any():
                 return offsets, found
     for _ in walk(payload, count):
         pass
     raise AssertionError("walk takes what was refused here")
+
+
+def headers_at(data: bytes, offsets: numpy.ndarray) -> numpy.ndarray:
+    """The headers at those bytes of `data`, multiples of the unit of places, as the schema's columns."""
+    import numpy
+
+    everywhere = numpy.ndarray((max(len(data) - HEADER_BYTES, -_UNIT) // _UNIT + 1,), derive.dtype(ENTRY_HEADER), data,
+                               strides=(_UNIT,))  # fmt: skip
+    return everywhere[offsets // _UNIT]
 
 
 def verify(data: bytes, entry: Entry) -> bytes:
@@ -129,13 +136,18 @@ def verify(data: bytes, entry: Entry) -> bytes:
 
 def verified(data: bytes, offsets: list[int], found: numpy.ndarray) -> list[bytes]:
     """The payloads of the entries that `headers` found in `data`; EntryError, as `verify`, for the first wrong one."""
-    lengths = found["payload_bytes"].tolist()
-    payloads = [data[at + HEADER_BYTES : at + HEADER_BYTES + length] for at, length in zip(offsets, lengths, strict=True)]
-    computed = list(map(crc32c_extend, _header_crcs(found), payloads))
+    payloads, computed = summed(data, offsets, found)
     if computed != found["crc"].tolist() or _is_padded_wrongly(data, offsets, found["payload_bytes"]):
-        for at, length, crc in zip(offsets, lengths, found["crc"].tolist(), strict=True):
+        for at, length, crc in zip(offsets, found["payload_bytes"].tolist(), found["crc"].tolist(), strict=True):
             verify(data, Entry(at, 0, 0, length, crc))
     return payloads
+
+
+def summed(data: bytes, offsets: list[int], found: numpy.ndarray) -> tuple[list[bytes], list[int]]:
+    """The payloads of the entries whose headers stand at those places of `data`, and the checksum of each entry."""
+    payloads = [data[at + HEADER_BYTES : at + HEADER_BYTES + length]
+                for at, length in zip(offsets, found["payload_bytes"].tolist(), strict=True)]
+    return payloads, list(map(crc32c_extend, _header_crcs(found), payloads))
 
 
 @lru_cache(1)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from .. import entries, paths, sizes
+from ..bulk import collector_off
 from ..image import Image
 from ..places import Places
 from ..space import stored_bytes
@@ -33,7 +34,7 @@ def command(image: str, path: str, at: str | None, depth: int, summary: bool, in
     place only, so the rows of a level add up. What nothing leads to has a row of its own. Exit code 1 if something could
     not be read.
     """
-    with open_image(image, at=at) as opened:
+    with open_image(image, at=at) as opened, collector_off():
         if count is not None:
             _print_largest(opened, count, in_bytes, as_json)
             return 0
