@@ -119,7 +119,7 @@ def plain_tables(payloads: list[bytes]) -> tuple[list[list[Any]], list[dict[str,
         return None
     data = codec.head(3 * count, "array") + _FENCED.join([*payloads, b""])
     try:
-        pieces = msgpack.unpackb(data, strict_map_key=False, ext_hook=codec.Unplain)
+        pieces = msgpack.unpackb(data, strict_map_key=False, ext_hook=codec.refuse_extension)
     except (ValueError, TypeError):
         return None
     arrays, maps = pieces[::3], pieces[1::3]

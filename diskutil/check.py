@@ -1,6 +1,6 @@
 """Verifies everything in an image: what `khoros-disk check` reports. Reads only.
 
-    superblocks → checkpoint and replay (mount) → log frame by frame, and the values of the live objects in each → indexes
+    superblocks → checkpoint and replay (mount) → indexes → log frame by frame, and the values of the live objects in each
     → every object that was not met there → references → segment table against the index → transactions → snapshots
 
 The log is read once, in its order; columns (live.py) say which of its entries are objects. What is in order is only counted:
@@ -12,7 +12,6 @@ Damage to one thing does not end the check of the others; what cannot be mounted
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
@@ -24,7 +23,7 @@ from khoros.formats import constants as C
 from . import bulk, composites, entries, frames, kinds, replay, scan
 from .errors import KhorosError, ObjectError
 from .index import Index, Slot
-from .live import Live, footprint
+from .live import Live
 from .reader import Store
 from .records import Pointer, Record
 from .segments import parse as parse_segment
@@ -80,9 +79,8 @@ class Check:
         """Verify everything once."""
         self._check_superblocks()
         self._check_end()
-        self._gather()
-        self._check_log()
         self._check_index_pages()
+        self._check_log()
         self._check_objects()
         self._check_segments()
         self._check_transactions()
@@ -252,11 +250,17 @@ class Check:
     # -- indexes ----------------------------------------------------------------------------------------------
 
     def _check_index_pages(self) -> None:
+        """Every page of the indexes; those of the objects say where each stands, as far as they can be read."""
         for name, index in (("object", self._store.objects), ("segment", self._store.segments),
                             ("transaction", self._store.transactions)):
             for level, number, data in self._pages_of(index, f"{name} index"):
                 if data.count(0) == len(data):
                     self._error(f"{name} index: page {number} of level {level} is empty and stored")
+                if index is self._store.objects and level == 0:
+                    self._live.add_page(number, data)
+        self._footprint = self._live.footprint(self._store.geometry)
+        self._live.replace(self._store.replayed.objects)
+        self._live.arrange()
 
     def _pages_of(self, index: Index, name: str) -> Iterator[tuple[int, int, bytes]]:
         """Every page that can be read; a bad one is a finding, and its siblings go on."""
@@ -281,15 +285,6 @@ class Check:
                 yield from index.leaf_items(data, number)
 
     # -- objects ----------------------------------------------------------------------------------------------
-
-    def _gather(self) -> None:
-        """Where every object stands, as far as the index can be read."""
-        quiet = Check(self._store)
-        for level, number, data in quiet._pages_of(self._store.objects, ""):
-            if level == 0:
-                self._live.add_page(number, data)
-        self._live.replace(self._store.replayed.objects)
-        self._live.arrange()
 
     def _readable_leaves(self, index: Index) -> Iterator[tuple[int, Slot]]:
         """As `_leaves`, in key order, without reporting again what `_check_index_pages` reported."""
@@ -357,22 +352,14 @@ class Check:
         store, record = self._store, self._store.checkpoint
         if record is None:
             return
-        live: Counter[int] = Counter()
-        count = total = 0
-        quiet = Check(store)
-        for level, number, data in quiet._pages_of(store.objects, ""):
-            if level:
-                continue
-            found = footprint(number, data, store.geometry)
-            for identity in found.outside:
-                self._error(f"object {identity}: its pointer leaves the log")
-            live.update(found.sizes)
-            count, total = count + found.objects, total + sum(found.sizes.values())
-        self._compare("object_count of the checkpoint", record.object_count, count)
-        self._compare("object_bytes of the checkpoint", record.object_bytes, total)
-        self._check_segment_rows(live, record)
+        found = self._footprint
+        for identity in found.outside:
+            self._error(f"object {identity}: its pointer leaves the log")
+        self._compare("object_count of the checkpoint", record.object_count, found.objects)
+        self._compare("object_bytes of the checkpoint", record.object_bytes, sum(found.sizes.values()))
+        self._check_segment_rows(dict(found.sizes), record)
 
-    def _check_segment_rows(self, live: Counter[int], record: Record) -> None:
+    def _check_segment_rows(self, live: dict[int, int], record: Record) -> None:
         store = self._store
         seen: dict[int, int] = {}
         for segment, fields in self._readable_leaves(store.segments):

@@ -231,7 +231,7 @@ def _plain_table(data: bytes) -> Contents | None:
     """What a table holds, if it has no metatable and only plain values; None when `_decode_table` has to find out."""
     pieces = b"\x92" + data
     try:
-        array, pairs = found = msgpack.unpackb(pieces, strict_map_key=False, ext_hook=Unplain)
+        array, pairs = found = msgpack.unpackb(pieces, strict_map_key=False, ext_hook=refuse_extension)
     except (ValueError, TypeError):
         return None
     if type(array) is not list or type(pairs) is not dict:
@@ -246,11 +246,9 @@ def _plain_table(data: bytes) -> Contents | None:
     return contents_of((array, [*pairs.items()], None))
 
 
-class Unplain:
-    """Stands for an extension where only plain values are looked for."""
-
-    def __init__(self, kind: int, data: bytes) -> None:
-        pass
+def refuse_extension(kind: int, data: bytes) -> NoReturn:
+    """Ends msgpack's reading at the first extension, where only plain values are looked for."""
+    raise ValueError(f"extension {kind}")
 
 
 def _decode_table(data: bytes) -> Contents:
