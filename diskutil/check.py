@@ -12,6 +12,7 @@ Damage to one thing does not end the check of the others; what cannot be mounted
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
@@ -349,7 +350,7 @@ class Check:
 
     def _check_segments(self) -> None:
         """Live bytes, states and counts of the last checkpoint against the object index that it has."""
-        store, record = self._store, self._store.checkpoint
+        record = self._store.checkpoint
         if record is None:
             return
         found = self._footprint
@@ -415,18 +416,34 @@ class Check:
             self._error(f"the oldest transaction is t{oldest}, and the newest t{record.transaction}")
 
     def _check_snapshots(self) -> None:
-        for snapshot in self._store.snapshots:
+        store = self._store
+        for snapshot in store.snapshots:
             name = bytes(snapshot.name).rstrip(b"\0").decode("utf-8", "replace")
             try:
-                index = Index(snapshot.pointer("objects"), snapshot.object_levels,
-                              C.KIND_OBJECT_PAGE, self._store.follow)
+                objects = Index(snapshot.pointer("objects"), snapshot.object_levels, C.KIND_OBJECT_PAGE, store.follow)
+                segments = Index(snapshot.pointer("segments"), snapshot.segment_levels, C.KIND_SEGMENT_PAGE, store.follow)
             except KhorosError as error:
                 self._bad(error, f"snapshot {name}")
                 continue
-            for identity, fields in self._leaves(index, f"snapshot {name}"):
-                pointer = Pointer.of(*fields)
-                if pointer is not None and not self._live.is_sound(identity, pointer):
-                    self._check_object(identity, pointer)
+            self._check_snapshot(f"snapshot {name}", objects, segments)
+
+    def _check_snapshot(self, name: str, objects: Index, segments: Index) -> None:
+        """Its objects, as far as they are not also the present's, and its segment table, which counts their bytes."""
+        before = self.errors_so_far(name)
+        counted: Counter[int] = Counter()
+        for level, number, data in self._pages_of(objects, name):
+            if level:
+                continue
+            for identity, pointer in self._live.not_sound(number, data):
+                self._check_object(identity, pointer)
+            leaf = Live()
+            leaf.add_page(number, data)
+            counted.update(leaf.footprint(self._store.geometry).sizes)
+        rows = {segment: parse_segment(fields).live_bytes
+                for segment, fields in self._leaves(segments, f"{name}, index of its segments")}
+        if self.errors_so_far(name) == before:
+            for segment in sorted(rows.keys() | counted.keys()):
+                self._compare(f"{name}: live bytes of segment {segment}", rows.get(segment, 0), counted[segment])
 
 
 def check(store: Store, progress: Progress | None = None) -> Report:

@@ -160,11 +160,17 @@ class Live:
             if pointer is not None:
                 yield int(self.ids[row]), pointer
 
-    def is_sound(self, identity: int, pointer: Pointer) -> bool:
-        """Whether that very entry was called sound."""
-        row = int(numpy.searchsorted(self.ids, identity))
-        return (row < len(self.ids) and self.ids[row] == identity and bool(self._sound[row])
-                and self._slots[row].tolist() == (pointer.tag, pointer.payload_bytes, pointer.crc))
+    def not_sound(self, number: int, data: bytes) -> Iterator[tuple[int, Pointer]]:
+        """(id, pointer) of the slots of a leaf, of whatever index, of which no entry was called sound."""
+        ids, slots = _used(number, data)
+        at = numpy.minimum(numpy.searchsorted(self.ids, ids), max(len(self.ids) - 1, 0))
+        known = numpy.zeros(len(ids), bool)
+        if len(self.ids):
+            known = (self.ids[at] == ids) & self._sound[at] & (self._slots[at] == slots)
+        for place in numpy.flatnonzero(~known).tolist():
+            pointer = Pointer.of(*slots[place].tolist())
+            if pointer is not None:
+                yield int(ids[place]), pointer
 
     # -- references -------------------------------------------------------------------------------------------
 
