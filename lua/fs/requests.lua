@@ -14,6 +14,8 @@ requests.READ_IDS_MAX = 4096
 local OBJECT_KINDS <const> = {}
 for kind = layout.KIND_TABLE, layout.KIND_MAP_NODE do OBJECT_KINDS[kind] = true end
 
+function requests.is_object_kind(kind) return OBJECT_KINDS[kind] or false end
+
 local function invalid(message, id)
   return errors.new("invalid", message, {id = id})
 end
@@ -39,7 +41,7 @@ local function check_payload(item, largest)
     if item.payload ~= nil and item.payload ~= "" then return invalid("a deletion has no payload", item.id) end
     return true
   end
-  if not OBJECT_KINDS[item.kind] then return invalid("not a kind of object: " .. tostring(item.kind), item.id) end
+  if not requests.is_object_kind(item.kind) then return invalid("not a kind of object: " .. tostring(item.kind), item.id) end
   if type(item.payload) ~= "string" then return invalid("an object needs a payload", item.id) end
   if entry.size(#item.payload) > largest then
     return errors.new("too_large", ("object %d has %d bytes, an entry of this store at most %d"):format(
