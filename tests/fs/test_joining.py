@@ -45,7 +45,7 @@ def test_commits_that_meet_are_one_transaction_and_one_flush(store):
         {"entries": [entry(first + n, table(b"object %d" % n))], "message": f"from {n}"} for n in range(3)])
     assert (store.disk.writes - before[0], store.disk.flushes - before[1]) == (1, 1)
     assert [o["transaction"] for o in outcomes] == [2, 2, 2]
-    assert [(o["objects"], o["bytes"], len(o["versions"])) for o in outcomes] == [(1, 11, 1)] * 3
+    assert [(o["objects"], o["bytes"], o["sequence"]) for o in outcomes] == [(1, 11, 2)] * 3
     assert store.log()[-1]["message"] == b"from 0; from 1; from 2"
     again = Store(store.disk)
     assert again.read(first, first + 1, first + 2) == [b"object %d" % n for n in range(3)]

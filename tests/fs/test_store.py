@@ -75,12 +75,12 @@ def test_info_tells_what_was_written_since_the_mount_for_how_much_content():
 def test_versions_tell_of_conflicts():
     store = fresh()
     one = store.records(1)[0]["version"]
-    given = store.commit({1: b"a"}, expected={1: one})["versions"]
-    assert given == [store.records(1)[0]["version"]]
+    given = store.commit({1: b"a"}, expected={1: one})["sequence"]
+    assert given == store.records(1)[0]["version"]
     with refused("conflict") as caught:
         store.commit({1: b"b"}, expected={1: one})
     assert caught.value.facts["ids"] == [1]
-    store.commit({1: b"b"}, expected={1: given[0]})
+    store.commit({1: b"b"}, expected={1: given})
     assert store.read(1) == [b"b"]
 
 
