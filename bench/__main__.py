@@ -1,7 +1,7 @@
 """`./khoros bench [--json] [NAME…]`: Khoros beside what people would use instead, as ratios; above 1 is in our favour.
 
 Each group of rows is a module with NAMES and measure(wanted, folder). A NAME is that of a row, or the beginning of several.
-What the host's tools take for large images are figures without a peer, with names too. Without a NAME all is measured, and the
+What the host's tools take for large images, and how cost grows with a store, are figures without a peer, with names too. Without a NAME all is measured, and the
 times of whole commands. A peer that is not installed is left
 out, and said.
 """
@@ -17,6 +17,7 @@ from typing import Any
 import building
 import click
 import codec
+import curves
 import disk
 import images
 import measuring
@@ -27,11 +28,12 @@ import switching
 import whole
 
 GROUPS = (codec, store, reading, switching, disk)
+FIGURES = (images, curves)
 
 
 def chosen(names: tuple[str, ...]) -> set[str]:
     """The rows that are meant. ClickException for a name that means none."""
-    known = [name for group in (*GROUPS, images) for name in group.NAMES]
+    known = [name for group in (*GROUPS, *FIGURES) for name in group.NAMES]
     if not names:
         return set(known)
     found: set[str] = set()
@@ -70,7 +72,7 @@ def main(as_json: bool, names: tuple[str, ...]) -> None:
                 row = measuring.row(*measured)
                 results.append(row.as_json())
                 click.echo(row.as_line(), err=as_json)
-        of_images = images.measure(wanted & set(images.NAMES), Path(folder))
+        of_images = chain.from_iterable(group.measure(wanted & set(group.NAMES), Path(folder)) for group in FIGURES)
         for what, value, unit in chain(of_images, whole.measure(Path(folder)) if not names else ()):
             figures.append({"what": what, "value": round(value, 3), "unit": unit})
             click.echo(f"{value:12.3f} {unit:3} {what}", err=as_json)

@@ -38,11 +38,13 @@ function requests.check_ids(ids)
 end
 
 local function check_payload(id, kind, payload, largest)
-  if kind == KIND_DELETE then
+  if kind == KIND_DELETE and math_type(kind) == "integer" then
     if payload ~= "" then return invalid("a deletion has no payload", id) end
     return true
   end
-  if not OBJECT_KINDS[kind] then return invalid("not a kind of object: " .. tostring(kind), id) end
+  if not OBJECT_KINDS[kind] or math_type(kind) ~= "integer" then
+    return invalid("not a kind of object: " .. tostring(kind), id)
+  end
   if type(payload) ~= "string" then return invalid("an object needs a payload", id) end
   if entry_size(#payload) > largest then
     return errors.new("too_large", ("object %d has %d bytes, an entry of this store at most %d"):format(

@@ -37,6 +37,23 @@ def together(store: Store, *requests: Any) -> list[Any]:
     return found
 
 
+LARGER_THAN_WHAT_IS_REMEMBERED = b"""
+local handle <const> = ...
+local count <const>, empty <const> = 17000, "\\x90\\x80"
+local first <const> = assert(handle.allocate(count + 1))
+local since <const> = assert(handle.commit {entries = {{id = 1, kind = 1, payload = empty}}}).sequence
+assert(handle.commit {entries = {{id = first, kind = 1, payload = empty}}})
+local large <const> = {ids = {}, kinds = {}, payloads = {}, expected = {}, since = since}
+for n = 1, count do large.ids[n], large.kinds[n], large.payloads[n], large.expected[n] = first + n, 1, empty, 0 end
+local others <const> = assert(handle.commit(large)).others
+return #others, others[1] == first, handle.view(nil, since).changed
+"""
+
+
+def test_a_commit_larger_than_what_is_remembered_still_tells_what_others_wrote_before_it(store):
+    assert store.lua.execute(LARGER_THAN_WHAT_IS_REMEMBERED, store.handle) == (1, True, False)
+
+
 def test_commits_that_meet_are_one_transaction_and_one_flush(store):
     first = store.allocate(3)
     store.commit({1: b"root"})
