@@ -44,15 +44,21 @@ function entry.padding(payload_bytes)
   return PADDING[-payload_bytes & 7]
 end
 
+--- Payloads up to this length are put behind what the crc covers before them: one call instead of two.
+local JOINED_BYTES <const> = 4096
+
+--- The crc of an entry, from what it covers of the header and the payload.
+local function crc_of(crc32c, covered, payload)
+  if #payload <= JOINED_BYTES then return crc32c(covered .. payload) end
+  return crc32c(payload, crc32c(covered))
+end
+
 --- entry.header(crc32c, id, kind, payload) → the 16 bytes of the header, crc.
 function entry.header(crc32c, id, kind, payload)
   local tag <const>, length <const> = id | kind << ID_BITS, #payload
-  local crc <const> = crc32c(payload, crc32c(string_pack(COVERED_FORMAT, tag, length)))
+  local crc <const> = crc_of(crc32c, string_pack(COVERED_FORMAT, tag, length), payload)
   return string_pack(HEADER_FORMAT, tag, length, crc), crc
 end
-
---- Payloads up to this length are put behind what the crc covers before them: one call instead of two.
-local JOINED_BYTES <const> = 4096
 
 --- entry.builder(primitives) → build(ids, kinds, payloads, first, last, place, pointers, crc) → bytes, crc: the entries `first` to `last`
 --- of the columns of a commit as they stand one behind the other from `place` on. Their pointers go into the list `pointers`, at the
@@ -66,7 +72,7 @@ function entry.builder(primitives)
       local payload <const>, kind <const> = payloads[position], kinds[position] << ID_BITS
       local tag <const>, length <const> = ids[position] | kind, #payload
       local covered <const> = string_pack(COVERED_FORMAT, tag, length)
-      local own <const> = length <= JOINED_BYTES and crc32c(covered .. payload) or crc32c(payload, crc32c(covered))
+      local own <const> = crc_of(crc32c, covered, payload)
       local header <const> = string_pack(HEADER_FORMAT, tag, length, own)
       headers[#headers + 1] = header
       pieces[count + 1], pieces[count + 2], pieces[count + 3] = header, payload, PADDING[-length & 7]
@@ -118,7 +124,7 @@ function entry.verify(crc32c, bytes, at, id, kind, payload_bytes, crc)
     return nil, entry.difference(string_sub(bytes, at, start - 1), id, kind, payload_bytes, crc)
   end
   local payload <const> = string_sub(bytes, start, start + payload_bytes - 1)
-  found = crc32c(payload, crc32c(string_sub(bytes, at, at + CRC_OFFSET - 1)))
+  found = crc_of(crc32c, string_sub(bytes, at, at + CRC_OFFSET - 1), payload)
   if found ~= crc then return nil, ("crc: expected %08x, found %08x"):format(crc, found) end
   return payload
 end

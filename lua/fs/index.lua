@@ -219,12 +219,12 @@ end
 
 --- The page with some slots (1-based) replaced; `visit(old, new)` sees each, NOTHING standing for none.
 local function splice(page, slots, visit)
-  local pieces <const>, at = {}, 1
+  local pieces <const>, at, is_new <const> = {}, 1, page == EMPTY_PAGE
   for _, slot in ipairs(sorted_keys(slots)) do
     local first <const> = (slot - 1) * SLOT_BYTES + 1
     local value <const> = slots[slot] or NOTHING
-    if visit then visit(string_sub(page, first, first + SLOT_BYTES - 1), value) end
-    pieces[#pieces + 1] = string_sub(page, at, first - 1)
+    if visit then visit(is_new and NOTHING or string_sub(page, first, first + SLOT_BYTES - 1), value) end
+    if first > at then pieces[#pieces + 1] = string_sub(page, at, first - 1) end
     pieces[#pieces + 1] = value
     at = first + SLOT_BYTES
   end
