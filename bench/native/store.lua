@@ -24,7 +24,8 @@ local GETS <const> = 10
 local store
 local function open_store()
   store = assert(store_module.open{device = native.device(image), primitives = {
-    crc32c = native.crc32c, now = native.now, random = native.random, references = native.codec and native.codec.references,
+    crc32c = native.crc32c, now = native.now, random = native.random,
+    references = native.codec and native.codec.references, entries = native.codec and native.codec.entries,
   }})
   return store
 end
