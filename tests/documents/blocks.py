@@ -5,6 +5,7 @@
                        a line of `…` for any lines
     ```khoros          the same, and lines after `> ` (and `>> `) are typed in the guest; see tests/documents/machine.py
     ```lua title="F"   the file F, for the blocks after it; python blocks with a title likewise
+    ```lua             rows that are typed in the guest, each of which must go well; what they answer is not shown
     ```sh              for commands that take too long, or would change the machine: they are parsed, not run
     ```text            what is no code: drawings, layouts, formats
 All blocks of a document run in one folder, in order.

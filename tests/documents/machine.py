@@ -24,6 +24,8 @@ from tests.support.guest import Guest, plain
 
 CONTINUATION = re.compile(rb">> (?:\x1b\[[0-9;?]*[A-Za-z])*\Z")
 STARTED = re.compile(rb"\x1b\[\?2004l")
+# How the shell shows an error: in a chunk that was typed, or one of the store's.
+FAILURE = re.compile(r"^(stdin:\d+:|cannot |nothing can be saved)", re.MULTILINE)
 WIDEST_ROW = 78
 
 
@@ -44,11 +46,18 @@ class Sessions:
         """Run one block."""
         for step in steps(text, ["$ ", "> "]):
             if step.prompt == "> ":
+                assert max(map(len, step.command.split("\n"))) < WIDEST_ROW, f"wider than the screen: {step.command}"
                 compare(step, self._enter(step))
             elif step.command.startswith("./khoros run") and " -e " not in step.command:
                 compare(step, self._switch_on(step.command))
             else:
                 run_command(step, self.folder)
+
+    def type_rows(self, text: str) -> None:
+        """Type the rows of one block; AssertionError where one fails."""
+        for row in text.splitlines():
+            answer = self._enter(Step("> ", row, []))
+            assert not FAILURE.search("\n".join(answer)), f"> {row}\n{answer}"
 
     def close(self) -> None:
         """Switch off what was switched on."""
@@ -91,7 +100,6 @@ class Sessions:
         if step.answer[:1] == ["^C"]:
             return self._interrupt(guest, step.command)
         *rows, last = step.command.split("\n")
-        assert all(len(row) < WIDEST_ROW for row in (*rows, last)), f"wider than the screen: {step.command}"
         for row in rows:
             guest.send(row + "\r")
             guest.expect(CONTINUATION)

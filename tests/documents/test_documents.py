@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,7 +49,7 @@ def guest(kernel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gu
 def sessions(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sessions]:
     """What runs the sessions of the document that is being tested."""
     found = blocks(request.getfixturevalue("path").read_text())
-    typed = any(block.language == "khoros" for block in found)
+    typed = any(block.language == "khoros" or is_typed(block) for block in found)
     if typed:
         request.getfixturevalue("kernel")
     shared = request.getfixturevalue("guest") if typed and not switches_on(found) else None
@@ -65,6 +67,11 @@ def test_the_code_of_a_document_runs(path, tmp_path, monkeypatch, sessions):
         run_block(block, name(path), tmp_path, namespace, sessions)
 
 
+def is_typed(block: Block) -> bool:
+    """Lua that is no file."""
+    return block.language == "lua" and not block.title
+
+
 def run_block(block: Block, document: str, folder: Path, namespace: dict[str, Any], sessions: Sessions) -> None:
     if block.title:
         write_file(block, folder)
@@ -74,17 +81,18 @@ def run_block(block: Block, document: str, folder: Path, namespace: dict[str, An
         run_console(block.text, folder)
     elif block.language == "khoros":
         sessions.run(block.text)
+    elif block.language == "lua":
+        sessions.type_rows(block.text)
     elif block.language == "sh":
         parse_shell(block.text)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
 def test_no_code_escapes_the_tests(path):
-    """A block has a language whose blocks are run; Lua is a file for those, or typed. Nothing is shown as code by indenting."""
+    """A block has a language whose blocks are run. Nothing is shown as code by indenting."""
     text = path.read_text()
     for block in blocks(text):
         assert block.language in LANGUAGES, f"{name(path)}:{block.line}: {block.language}"
-        assert block.language != "lua" or block.title, f"{name(path)}:{block.line}: Lua without a file name"
     assert text.count("```") == 2 * len(blocks(text)), f"{name(path)} has a block without a language, or without an end"
     prose = without_blocks(text)
     assert not re.search(r"\n\n {4,}(?! *([-*]|\d+\.) )\S", prose), f"{name(path)} has code by indentation"
@@ -97,6 +105,11 @@ def test_links_lead_somewhere(path):
         assert place.exists(), f"{target} in {name(path)}"
         if anchor and place.suffix == ".md":
             assert anchor in anchors(place.read_text()), f"{target}#{anchor} in {name(path)}"
+
+
+def test_the_reference_is_what_the_help_texts_give():
+    done = subprocess.run([sys.executable, REPOSITORY / "docs/reference.py", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def links(path: Path) -> list[tuple[str, str]]:
