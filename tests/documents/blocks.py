@@ -124,7 +124,7 @@ def run_command(step: Step, folder: Path) -> None:
     done = subprocess.run(step.command, shell=True, cwd=folder, env=_environment(folder), text=True,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           check=False, timeout=TIMEOUT_SECONDS)
-    compare(step, done.stdout.splitlines())
+    compare(step, done.stdout.expandtabs().splitlines())
 
 
 def run_console(text: str, folder: Path) -> None:
