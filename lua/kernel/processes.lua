@@ -78,6 +78,18 @@ function processes.new(core, scheduler, ipc)
     return {handle = core.account(ACCOUNT_TIMES * (memory + STACK_BYTES)), letters = 0, bytes = 0}
   end
 
+  -- What stood in the way of its program: its own quota, unless the rest of that was not to be had.
+  local function why_not_loaded(process)
+    local held <const>, quota <const> = process.handle:memory()
+    local wanted <const> = quota - held
+    if core.free_bytes() < wanted then return "not enough memory" end
+    if process.account then
+      local used <const>, limit <const> = process.account.handle:used()
+      if limit - used < wanted then return "not enough memory" end
+    end
+    return "memory: too little for its program"
+  end
+
   function self.create(spec, parent)
     local function refuse(reason)
       if spec.payload then spec.payload:free() end
@@ -96,8 +108,9 @@ function processes.new(core, scheduler, ipc)
     if not handle then return refuse("not enough memory") end
     process.handle = handle
     if not handle:load(runtime_source, runtime_chunk, boot_table(process, spec), spec.payload) then
+      local why <const> = why_not_loaded(process)
       handle:kill()
-      return nil, "memory: too little for its program"
+      return nil, why
     end
     table_of[process.id] = process
     count = count + 1
