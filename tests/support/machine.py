@@ -80,7 +80,11 @@ class Machine:
         path = lua_support.LUA / (module.replace(".", "/") + ".lua")
         source = path.read_text()
         assert source.count(text) == 1, f"{module} has {source.count(text)} times: {text}"
-        self.glue[b"preload"](module.encode(), source.replace(text, other).encode())
+        self.provide(module, source.replace(text, other))
+
+    def provide(self, module: str, source: str) -> None:
+        """The source of a module, before it is loaded; instead of the project's own, where there is one."""
+        self.glue[b"preload"](module.encode(), source.encode())
 
     # --- time ---
 
