@@ -60,7 +60,8 @@ def test_a_session_that_stays(guest: Guest, boot: Callable[..., Guest], disk: Pa
     guest.wait_for_power_off()
     again = boot(disks=[disk])
     again.expect(STANDS)
-    assert "3 objects, clean" in again.screen()[1]
+    # With the history: root.shell and its list.
+    assert "5 objects, clean" in again.screen()[1]
     assert type_row(again, "root.ship") == ['{crew = {"Jason", "Medea"}, name = "Argo"}']
 
 
