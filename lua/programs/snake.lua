@@ -2,6 +2,8 @@
 --
 -- run "snake" plays, run("snake", 20) ends by itself after twenty steps. Make it yours: edit "snake", change SPEED or the walls, Ctrl-R.
 
+local system <const> = require "system"
+
 local COLUMNS <const>, ROWS <const> = 38, 20
 local SPEED <const> = 0.15                -- seconds a step at the start
 local LIMIT <const> = ... or math.huge
@@ -86,11 +88,20 @@ draw_walls()
 for x = 3, 6 do grow(x, 10) end
 put_food()
 tell()
+
+-- The keys until the next step is due; → false when the player has had enough
+local function play_until(time)
+  repeat
+    local key <const> = terminal.key(math.max(0, time - system.now()))
+    if not obey(key) then return false end
+  until not key
+  return true
+end
+
 local steps, alive = 0, true
 while alive and steps < LIMIT do
   steps = steps + 1
-  local key <const> = terminal.key(SPEED / (1 + score / 20))
-  alive = obey(key) and step()
+  alive = play_until(system.now() + SPEED / (1 + score / 20)) and step()
 end
 terminal.clear()
 terminal.cursor(true)

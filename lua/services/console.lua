@@ -164,11 +164,15 @@ local function next_deadline()
   return math.max(0, first - system.now())
 end
 
--- What was typed before a Ctrl-C that interrupts is forgotten.
+-- What was typed before a Ctrl-C that interrupts is forgotten. Where nothing is evaluated, as between two reads of the line editor, it
+-- is a key for the next one.
 local function interrupt()
   take_input()
   if not foreground then return end
-  system.interrupt(foreground, interrupted)
+  if not system.interrupt(foreground, interrupted) then
+    input[1] = CTRL_C
+    input_bytes = 1
+  end
   tell_at = not interrupted and system.now() + PATIENCE_SECONDS or nil
   interrupted = true
 end

@@ -2,7 +2,7 @@
 -- replace, restore, accept.
 --
 --     program_commands.commands(context) → commands by name; context as for shell.commands, with session = what a person's session is:
---         {console = {read, write, size, front, kept, id}, decoder = function(), emit =, print =, came_back =, keep =}, nil without a person
+--         {console = {read, write, size, front, kept, id}, decoder = function(), emit =, print =, came_back =, keep =, strings =: for Tab}, nil without a person
 -- Without a person, and in programs, `run` runs in the same process: only the shell starts jobs.
 
 local programs <const> = require "shell.programs"
@@ -49,6 +49,12 @@ local function job_commands(context, text_source)
     return ...
   end
   session.news = function() return made and made.news() or {} end
+  local function names()
+    local found <const> = {}
+    for place, row in ipairs(programs.list(environment, text_source)) do found[place] = row.name end
+    return found
+  end
+  for _, command in ipairs{"run", "start", "edit", "install"} do session.strings[command] = names end
   return {
     run = function(what, ...) return after(jobs().run(what, ...)) end,
     start = function(what, ...) return jobs().start(what, ...) end,
@@ -92,6 +98,12 @@ end
 
 local function live_commands(context)
   local session <const> = context.session
+  local function names()
+    local found <const> = {}
+    for place, row in ipairs(context.system.services()) do found[place] = row.name end
+    return found
+  end
+  for _, command in ipairs{"source", "replace", "restore"} do session.strings[command] = names end
   return require("shell.live").commands{
     system = context.system, console = session.console, text_of = text_of, print = context.print,
     root = function() return context.objects and context.objects.root end,

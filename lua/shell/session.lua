@@ -45,10 +45,11 @@ local function install_shell_table(self)
   }
 end
 
--- Names of help for completion; globals and fields for everything else.
+-- For Tab; what the first string of help, run and the like may be is looked up when it is needed.
 local function complete(self, text)
-  local topics = text:find("help", 1, true) and require("shell.help").names(self.environment) or nil
-  return require("shell.completion").find(text, self.environment, topics)
+  local strings = { help = function() return require("shell.help").names(self.environment) end }
+  for name, list in pairs(self.programs.strings) do strings[name] = list end
+  return require("shell.completion").find(text, self.environment, strings)
 end
 
 function session.new(options)
@@ -71,7 +72,7 @@ function session.new(options)
   self.programs = {
     console = console, decoder = function() return self.editor.decoder end, emit = function(text) self:emit(text) end,
     came_back = function(...) self:came_back(...) end, keep = function(name, text) self.sources[name] = text end,
-    news = function() return {} end,
+    news = function() return {} end, strings = {},
   }
   commands.install {
     environment = self.environment, objects = self.objects, system = options.system, interactive = true,
