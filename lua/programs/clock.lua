@@ -1,4 +1,4 @@
--- clock: the time in large digits, made by two processes that send each other letters; q ends it
+-- clock: large digits, from a process that sends the time
 --
 -- run "clock" shows it, run("clock", 3) ends after three ticks, start "clock" runs it behind the prompt.
 -- The ticker does nothing but wait and send; this process, its receiver, draws. The time is UTC.

@@ -1,6 +1,6 @@
--- life: Conway's game of life; space steps, r runs or stops, n begins anew, q ends
+-- life: Conway's game of life
 --
--- run "life" shows it, run("life", 50) ends after fifty generations. The cells are a plain table: y * COLUMNS + x → true.
+-- Space steps, r runs or stops, n begins anew, q ends. run "life" shows it, run("life", 50) ends after fifty generations. The cells are a plain table: y * COLUMNS + x → true.
 
 local COLUMNS <const>, ROWS <const> = 38, 21
 local GENERATIONS <const> = ... or math.huge

@@ -1,6 +1,7 @@
--- notes: things to do, kept on the disk; add TEXT, done N, drop N, list, find WORD, quit
+-- notes: things to do, kept on the disk
 --
--- run "notes" asks for one command after the other, run("notes", "add buy milk") does one. A note is a table under root.notes:
+-- run "notes" asks for one command after the other, run("notes", "add buy milk") does one: list, add TEXT, done N, drop N,
+-- find WORD, quit. A note is a table under root.notes:
 -- {text =, made = seconds since 1970, done = boolean}; each change is a commit, so at(…) and undo(…) work on it.
 
 local system <const> = require "system"

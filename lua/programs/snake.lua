@@ -1,6 +1,6 @@
--- snake: arrow keys or h j k l, p waits, q ends; the best score stays on the disk
+-- snake: a game for arrow keys; the best score stays
 --
--- run "snake" plays, run("snake", 20) ends by itself after twenty steps. Make it yours: edit "snake", change SPEED or the walls, Ctrl-R.
+-- run "snake" plays: arrows or h j k l, p waits, q ends; run("snake", 20) ends by itself after twenty steps. Make it yours: edit "snake", change SPEED or the walls, Ctrl-R.
 
 local system <const> = require "system"
 

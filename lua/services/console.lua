@@ -165,11 +165,12 @@ local function next_deadline()
 end
 
 -- What was typed before a Ctrl-C that interrupts is forgotten. Where nothing is evaluated, as between two reads of the line editor, it
--- is a key for the next one.
+-- is a key for the next one; a job that evaluates nothing yet is ended.
 local function interrupt()
   take_input()
   if not foreground then return end
   if not system.interrupt(foreground, interrupted) then
+    if front ~= 0 then return system.interrupt(foreground, true) end
     input[1] = CTRL_C
     input_bytes = 1
   end

@@ -66,11 +66,13 @@ function jobs.new(parts)
     end
     if how == "exit" and what == INTERRUPTED then
       parts.emit("interrupted\n")
+    elseif how == "killed" then
+      parts.emit(job.name .. " was ended\n")
     elseif how == "exit" and what == FAILED then
       error(job.name .. " ended after an error", 0)
     else
       error(("%s ended: %s"):format(job.name, how == "error" and tostring(what) or how == "exit" and "status " .. tostring(what)
-        or how == "fault" and tostring(what) or how or tostring(what)), 0)
+        or tostring(what or how)), 0)
     end
   end
 

@@ -96,13 +96,13 @@ function programs.list(environment, source_of)
       local changed <const> = delivered_text(source_of, name)
       seen[name] = true
       rows[#rows + 1] = {
-        name = name, summary = summary_of(text), where = changed and changed ~= text and "root.programs, changed" or "root.programs",
+        name = name, summary = summary_of(text), where = changed and changed ~= text and "changed" or "root.programs",
       }
     end
   end
   for _, name in ipairs(programs.DELIVERED) do
     local text <const> = not seen[name] and delivered_text(source_of, name)
-    if text then rows[#rows + 1] = {name = name, summary = summary_of(text), where = "comes with Khoros"} end
+    if text then rows[#rows + 1] = {name = name, summary = summary_of(text), where = "built in"} end
   end
   table.sort(rows, function(one, other) return one.name < other.name end)
   return rows
