@@ -76,7 +76,7 @@ function session.new(options)
   }
   commands.install {
     environment = self.environment, objects = self.objects, system = options.system, interactive = true,
-    print = function(text) self:emit(text .. "\n") end, before_power = function() self:save_history() end,
+    print = function(text) self:emit(text .. "\n") end, before_power = function() self:end_session() end,
     session = self.programs,
   }
   output.install(self.environment, function(text) self:emit(text) end, function() return self:read_input() end)
@@ -93,6 +93,13 @@ end
 function session:save_history()
   local ok, problem = self.history:save()
   if not ok then self:notice("the history is not saved: " .. problem) end
+end
+
+-- Before the power goes: what would be said at the next prompt is said now.
+function session:end_session()
+  self:save_history()
+  self:to_margin()
+  for _, notice in ipairs(self.notices) do self:emit(notice .. "\n") end
 end
 
 function session:idle()
@@ -304,7 +311,7 @@ function session:loop()
   self.editor:ask_width() -- goes out with the first prompt
   local state = {}
   while turn(self, state) do end
-  self:save_history()
+  self:end_session()
 end
 
 function session.run(options)

@@ -168,22 +168,15 @@ def check_junk(guest: Guest, junk: bytes) -> None:
 
 
 def check_paste(guest: Guest) -> None:
-    """100 KB at once, as a terminal that marks a paste and as one that does not."""
-    body = "".join(f"t[{number}] = {number}\n" for number in range(1, 6001))
-    assert len(body) > 90_000
+    """100 KB at once."""
+    body = "".join(f"t[{number}] = {number:010}\n" for number in range(1, 5001))
+    assert len(body) > 100_000
     type_row(guest, "t = {}")
     guest.send("\x1b[200~" + body + "\x1b[201~")
-    guest.expect(r"t\[6000\] = 6000")
+    guest.expect(r"t\[5000\] = 0000005000")
     guest.expect(STANDS)
-    guest.send("print(#t .. '!' .. t[6000])\r")
-    guest.expect(r"6000!6000")
-    guest.expect(STANDS)
-    long = "x" * 100_000
-    guest.send(f"\x1b[200~s = '{long}'\n\x1b[201~")
-    guest.expect(STANDS)
-    guest.send("print('bytes ' .. #s)\r")
-    guest.expect(r"bytes 100000")
-    guest.expect(STANDS)
+    guest.send("print(#t .. '!' .. t[5000])\r")
+    guest.expect(r"5000!5000")
 
 
 def check_raw_mode(guest: Guest) -> None:
@@ -342,20 +335,24 @@ def test_the_serial_line(boot: Callable[..., Guest], disk: Path, rng) -> None:
     check_raw_mode(guest)
     check_help(guest)
     check_interrupts(guest)
+
+
+def test_programs_and_what_stays(boot: Callable[..., Guest], disk: Path) -> None:
+    guest = start(boot, disk)
     check_processes_and_jobs(guest)
     check_programs(guest)
     check_editor(guest)
     check_services(guest)
     type_row(guest, "root.autorun = 'print(\"good \" .. \"morning\")'")
     type_row(guest, "commit 'all of it'")
-    guest.send("'the last entry'; poweroff()\r")
+    guest.send("last_entry = true; poweroff()\r")
     assert guest.wait_for_power_off() == 0
 
     again = start(boot, disk)
     assert "good morning" in shown(again)
     assert type_row(again, "services()[1].replaced[1]") == ["services.console"]
-    again.send("\x12last e")
-    wait_for(again, lambda rows: rows and rows[-1].endswith("'the last entry'; poweroff()"), "the entry of before")
+    again.send("\x12last_e")
+    wait_for(again, lambda rows: rows and rows[-1].endswith("last_entry = true; poweroff()"), "the entry of before")
     again.send("\x07")
     clear_line(again)
     assert type_row(again, "root.programs.hello()") == ["hi you"]
@@ -372,13 +369,21 @@ def test_a_large_paste_arrives_whole(boot: Callable[..., Guest], disk: Path) -> 
     check_paste(start(boot, disk))
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_no_history_and_says_so(boot: Callable[..., Guest], tmp_path: Path) -> None:
-    guest = start(boot, new_disk(tmp_path / "small.img", "1M"))
-    type_row(guest, "n = 0; while pcall(save, 'filler' .. n, ('x'):rep(20000 // (n // 20 + 1)) .. n) do n = n + 1 end")
-    assert any("no room" in row or "full" in row or "space" in row for row in type_row(guest, "commit()"))
-    type_row(guest, "abort()")
+    guest = start(boot, new_disk(tmp_path / "small.img", "2M"))
+    for name in "ab":
+        guest.send(f"{name} = '{'x' * 8000}'\r")
+        guest.expect(STANDS)
+    # So many as there is room for, of one size after the other.
+    guest.send("function fill(size) local n = 0 repeat n = n + 1 kept, why = pcall(save, size .. '.' .. n, ('x'):rep(size)) "
+               "until not kept abort() end\r")
+    guest.expect(STANDS)
+    guest.send("for _, size in ipairs{40000, 4000, 4000, 2000} do fill(size) end\r")
+    guest.expect(STANDS)
+    assert "space" in type_row(guest, "why")[0]
     guest.send("poweroff()\r")
-    guest.expect("the history is not saved: [^\r]*(room|full|space)")
+    guest.expect("the history is not saved: [^\r]*space")
     assert guest.wait_for_power_off() == 0
 
 
@@ -461,8 +466,8 @@ def test_the_screen_and_its_keyboard(boot: Callable[..., Guest], disk: Path, tmp
 
     # Characters that the font has, a likeness for some that it has not; and the pixels are those of the characters.
     guest.send("print('Größe ½ ╔═╗ ☺ € 漢')\r")
-    rows = screen(lambda rows: rows and rows[-1] == ">" and len(rows) > 6, "the printed row")
-    assert "Größe ½ ╔═╗ ☺ E ??" in rows or "Größe ½ ╔═╗ ☺ E ?" in rows
+    # Python's code page 437 has controls where the card has signs: the smiling face is the first of them.
+    screen(lambda rows: "Größe ½ ╔═╗ \1 E ??" in rows, "the printed row")
     shapes: dict[int, set[bytes]] = {}
     memory = text_memory(guest, tmp_path)
     for cell, pixels in zip(range(COLUMNS * (ROWS - 13)), glyphs(guest, tmp_path), strict=False):

@@ -395,7 +395,7 @@ local function print_unicode(self, bytes, position)
     length = 1
   end
   -- Marks that combine with the letter before have no cell of their own.
-  if not (code >= 0x300 and code <= 0x36F) then self:print(string.char(cp437.byte(code))) end
+  if not (code >= 0x300 and code <= 0x36F) then self:print(string.char(cp437.byte(code)):rep(cp437.cells(code))) end
   return position + length
 end
 
