@@ -43,6 +43,7 @@ end
 
 -- Rows first … last are replaced by others; the one way in which anything changes.
 local function replace(self, first, last, new)
+  if #new == 0 and first == 1 and last == #self.rows then new = {""} end
   local old <const> = table.move(self.rows, first, last, 1, {})
   self.undone[#self.undone + 1] = {first = first, old = old, count = #new, row = self.row, at = self.at}
   if #self.undone > UNDO_MOST then table.remove(self.undone, 1) end
@@ -50,7 +51,6 @@ local function replace(self, first, last, new)
   for place = #self.rows, first, -1 do self.rows[place] = nil end
   table.move(new, 1, #new, first, self.rows)
   table.move(rest, 1, #rest, #self.rows + 1, self.rows)
-  if #self.rows == 0 then self.rows[1] = "" end
   self.changes, self.typing, self.goal = self.changes + 1, false, nil
 end
 
