@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _GONE = object()
 _ABSENT = object()
 _EMPTY = MapRoot(0, 0, None)
+# Of a node, without its head.
+_NODE_BYTES = C.MAP_NODE_BYTES - 5
 Pairs = list[tuple[Any, Any]]
 _Order = tuple[int, Any] | None
 T = TypeVar("T")
@@ -407,16 +409,28 @@ class _Rewriting:
 
 
 def _split(items: list[T], size: Callable[[T], int], least: int = 1) -> list[list[T]]:
-    """The items in as few equally large groups as nodes of MAP_NODE_BYTES hold, of `least` items at least."""
-    total = sum(map(size, items))
-    count = -(-total // C.MAP_NODE_BYTES)
-    limit = total / count if count else total
-    groups: list[list[T]] = [[]]
-    held = 0
-    for number, item in enumerate(items):
-        if len(groups[-1]) >= least <= len(items) - number and held + size(item) / 2 > limit:
-            groups.append([])
-            held = 0
-        groups[-1].append(item)
-        held += size(item)
-    return groups
+    """The items in groups of about equal size, of `least` items at least, that nodes of MAP_NODE_BYTES hold.
+
+    Only a group that cannot be made smaller is larger: of one item, or, as none may be left alone, of 2 * `least` - 1.
+    """
+    sizes = [size(item) for item in items]
+    left = sum(sizes)
+    groups: list[list[T]] = []
+    first = held = 0
+    share = _share(left)
+    for number, own in enumerate(sizes):
+        rest = len(items) - number
+        # Behind this item none can be cut off any more.
+        last = rest == least and left > _NODE_BYTES
+        enough = last or held + own > _NODE_BYTES or held + own / 2 > share
+        if enough and number - first >= least <= rest:
+            groups.append(items[first:number])
+            left -= held
+            first, held, share = number, 0, _share(left)
+        held += own
+    return [*groups, items[first:]]
+
+
+def _share(left: int) -> float:
+    """Bytes of each of the nodes that `left` bytes need."""
+    return left / max(1, -(-left // _NODE_BYTES))

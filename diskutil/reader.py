@@ -363,6 +363,9 @@ def mount(path: str | os.PathLike[str], *, writable: bool = False) -> Store:
     """
     device = open_device(path, writable=writable)
     try:
+        if writable:
+            # What another left unflushed reads like all else; shown once, it must not be gone after a power cut.
+            device.flush()
         for _ in range(_LIVE_TRIES):
             store = _undamaged(device)
             if store is not None:

@@ -68,8 +68,11 @@ function map_cutting.cut(row, level, full)
   local rows, first, held, left = {}, 1, 0, total
   for i = 1, n do
     local size = item(row, i, i == first)
-    local enough <const> = i - first >= least and (held + size > NODE_BYTES or held + size / 2 > target)
-    if enough and n - i + 1 >= least then
+    local rest <const> = n - i + 1
+    -- Behind this item none can be cut off any more.
+    local last <const> = rest == least and left > NODE_BYTES
+    local enough <const> = last or held + size > NODE_BYTES or held + size / 2 > target
+    if enough and i - first >= least and rest >= least then
       rows[#rows + 1] = part_of(row, first, i - 1)
       left = left - held
       first, held, target = i, 0, full and NODE_BYTES or share(left)

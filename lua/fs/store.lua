@@ -47,7 +47,7 @@ local function mount_again(self)
     self.recent = recent.new(mounted.log.sequence)
   end
   mounted.next_id = math.max(mounted.next_id, self.mounted.next_id)
-  mounted.acknowledged, mounted.views = mounted.log.transaction, views.carry(self.mounted.views)
+  mounted.acknowledged, mounted.views = mounted.log.transaction, views.carry(self.mounted.views, mounted)
   self.collected_at = 0
   self.collector:remounted(durable)
   self.mounted = mounted

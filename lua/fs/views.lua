@@ -252,10 +252,15 @@ function views.forget_snapshot(volume, name)
   end
 end
 
---- views.carry(views) → the views for the same store, mounted again: what was noted may miss what was being written.
-function views.carry(self)
+--- views.carry(views, volume) → the views for the same store, mounted again as `volume`: what was noted may miss what was
+--- being written. That may have been the end of a snapshot, whose name another can have some day.
+function views.carry(self, volume)
   while self.epochs[1] do drop_epoch(self) end
-  for _, view in pairs(self.open) do view.tree = nil end
+  for id, view in pairs(self.open) do
+    view.tree = nil
+    local record <const> = view.snapshot and snapshots.find(volume.snapshots, view.snapshot)
+    if view.snapshot and (not record or record.transaction ~= view.transaction) then remove(self, id) end
+  end
   return self
 end
 

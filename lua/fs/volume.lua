@@ -1,6 +1,6 @@
 -- A mounted store: superblock, checkpoint and replay put together, and the claim before the first write.
 --
---   mount:  choose superblock → checkpoint record → replay → verdict "clean" | "torn" | "damaged"     (writes nothing)
+--   mount:  FLUSH → choose superblock → checkpoint record → replay → verdict "clean" | "torn" | "damaged"     (writes nothing)
 --   claim:  nobody wrote meanwhile → repair copies → superblock: incarnation_claimed + 1, in use →
 --           clean: go on at the replay position · torn: checkpoint under the claimed incarnation over the torn tail
 --
@@ -99,10 +99,20 @@ local function open_log(self, position)
   self.log.checkpoint = self.checkpoint
 end
 
+--- A FLUSH before anything is read: what the last mount had written, and not flushed when it ended without a power cut, is
+--- read from the drive's cache like all else. Shown once, it must not be gone after a cut. Returns true | nil, err.
+local function keep_what_is_read(options)
+  if options.read_only then return true end
+  local done <const>, cause = options.device.flush()
+  if done then return true end
+  return errors.device("flushing before the mount", 0, cause)
+end
+
 --- volume.mount{device=, primitives=, read_only=} → volume | nil, err. Writes nothing.
 --- .verdict says how the log ended; .read_only is the reason why nothing may be written, or nil.
 function volume.mount(options)
   local device <const>, primitives <const> = options.device, options.primitives
+  local kept <const>, unkept <const> = keep_what_is_read(options)
   local chosen <const>, err = superblock.choose(device, primitives.crc32c)
   if not chosen then return nil, err end
   local self <const> = setmetatable({
@@ -113,6 +123,7 @@ function volume.mount(options)
     growth = 0, held = 0, entries_since = 0,
     segments_cleaned = 0, payload_bytes = 0,
   }, methods)
+  if not kept then self.read_only = unkept.message end
   if options.read_only then self.read_only = "mounted read-only" end
   self.reader = reader.new {device = device, crc32c = self.crc32c, geometry = self.geometry,
     cache_bytes = options.cache_bytes}

@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 
 import khoros
@@ -169,3 +170,24 @@ def test_long_keys_do_not_make_a_tall_tree(path, size):
     with khoros.open(path) as image:
         assert dict(image["map"].items()) == model
     clean(path)
+
+
+def test_no_node_is_larger_than_it_may_be(path, rng):
+    """Keys and values of every size: a leaf above MAP_NODE_BYTES has one pair, a node above the leaves three children at most."""
+    with khoros.open(path, "r+") as image:
+        image["map"] = khoros.LuaMap()
+        image.commit()
+    for _ in range(8):
+        with khoros.open(path, "r+") as image:
+            for _ in range(60):
+                sizes = [rng.randrange(10), rng.randrange(10), rng.randrange(3000), rng.randrange(5000)]
+                image["map"]["k" * rng.choice(sizes) + f"{rng.randrange(10**6)}"] = "v" * rng.choice(sizes)
+            image.commit()
+        clean(path)
+    with khoros.open(path) as image:
+        large = [image.store.read(identity).payload for identity, pointer in image.store.ids()
+                 if pointer.kind == C.KIND_MAP_NODE and pointer.payload_bytes > C.MAP_NODE_BYTES]
+    assert large
+    for payload in large:
+        value = msgpack.unpackb(payload, strict_map_key=False, ext_hook=lambda code, data: data)
+        assert len(value) == 1 if isinstance(value, dict) else len(value) <= 5

@@ -13,7 +13,7 @@ import pytest
 from tests.support import crash
 from tests.support import lua as lua_support
 from tests.support import store as store_support
-from tests.support.disk import Fault, SimulatedDisk
+from tests.support.disk import DriverFailed, Fault, SimulatedDisk
 
 CODES = ("unc", "idnf", "abort", "fault", "timeout", "gone")
 ALLOWED = {"io", "read_only", "corrupt", "stale", "damaged", "no_store", "closed"}
@@ -355,3 +355,55 @@ def test_a_pair_of_superblocks_that_cannot_be_read_is_not_passed_over(parity: in
 def superblock_slots(parity: int) -> tuple[int, int]:
     fields = store_support.superblock_fields(64 + 8 * 256 + 24)
     return store_support.slots(fields | {"generation": parity})
+
+
+@pytest.mark.parametrize("operation", ["write", "flush"])
+def test_what_was_shown_after_an_error_in_the_driver_is_still_there_after_a_power_cut(operation: str):
+    """It was read from the drive's cache: the mount that shows it makes it durable first."""
+    shown_and_not_acknowledged = 0
+    for call in range(9):
+        disk, lua = prepared(), lua_support.runtime()
+        store = store_support.Store(None, lua, device=disk.device(lua))
+        store.commit({1: b"first"})
+        disk.fail(call, Fault("raise"), operation)
+        acknowledged = 0
+        try:
+            store.commit({1: b"second"})
+            acknowledged += 1
+            store.call("snapshot", "s")
+            acknowledged += 1
+        except DriverFailed:
+            disk.heal()
+        seen = store.read(1)[0], len(store.call("snapshots"))
+        shown_and_not_acknowledged += seen[0] == b"second" and acknowledged == 0 or seen[1] > 0 and acknowledged == 1
+        after = disk.survivors(lambda write, at: False)
+        again = store_support.Store(None, lua, device=after.device(lua))
+        assert (again.read(1)[0], len(again.call("snapshots"))) == seen, call
+    assert shown_and_not_acknowledged
+
+
+@pytest.mark.parametrize("operation", ["read", "write", "flush"])
+def test_a_view_of_a_snapshot_whose_deletion_raised_never_shows_another_of_that_name(operation: str):
+    deleted = 0
+    for call in range(9):
+        disk, lua = prepared(), lua_support.runtime()
+        store = store_support.Store(None, lua, device=disk.device(lua), cache_bytes=1)
+        store.commit({1: b"then"})
+        store.call("snapshot", "s")
+        view = store.view("s")
+        disk.fail(call, Fault("raise"), operation)
+        try:
+            store.call("delete_snapshot", "s")
+        except DriverFailed:
+            pass
+        disk.heal()
+        store.commit({1: b"now"})
+        if store.call("snapshots"):
+            assert store.read(1, view=view) == [b"then"]
+            continue
+        deleted += 1
+        store.call("snapshot", "s")
+        with pytest.raises(store_support.StoreError) as caught:
+            store.read(1, view=view)
+        assert caught.value.code == "view_too_old"
+    assert deleted

@@ -395,6 +395,27 @@ def test_cutting_leaves_no_crumbs(memory: World, rng: random.Random) -> None:
     """, rng.randrange(2**31))
 
 
+def test_no_node_of_long_keys_is_larger_than_it_may_be(memory: World, rng: random.Random) -> None:
+    """Of children with keys that hardly fit, a node has three at most, or fits."""
+    memory.run("""
+      local cutting = require "fs.map_cutting"
+      math.randomseed(...)
+      for round = 1, 2000 do
+        local row <const> = { keys = {}, parts = {} }
+        for i = 1, math.random(3, 12) do
+          row.keys[i], row.parts[i] = ("k"):rep(math.random(round % 2 == 0 and 900 or 0, 2500)), ("x"):rep(5)
+        end
+        local count = 0
+        for _, part in ipairs(cutting.cut(row, 2)) do
+          local bytes <const> = cutting.size(part, 2)
+          assert(bytes <= 4096 or #part.parts <= 3, bytes .. " with " .. #part.parts)
+          count = count + #part.parts
+        end
+        assert(count == #row.parts)
+      end
+    """, rng.randrange(2**31))
+
+
 def test_nodes_are_joined_when_pairs_go(memory: World, rng: random.Random) -> None:
     """Down to nothing, in any order: never an empty node, few small ones, every level in its time."""
     memory.run("math.randomseed(...)", rng.randrange(2**31))
