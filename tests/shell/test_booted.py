@@ -144,7 +144,7 @@ def check_unfinished_and_wrong(guest: Guest) -> None:
     assert type_row(guest, "error({code = 3})") == ["error object: {code = 3}"]
     trace = type_row(guest, "function f(n) return n == 0 and error('deep') or 1 + f(n - 1) end f(2)")
     assert "deep" in trace[0]
-    assert [row.strip() for row in trace if " in global 'f'" in row][0].startswith("stdin:")
+    assert any(row.strip().startswith("stdin:") and " in global 'f'" in row for row in trace)
     assert "string" in type_row(guest, 'x = "abc')[0]
     assert type_row(guest, "quit") == ["poweroff() leaves, reboot() starts again, help() shows what there is"]
     assert "help() lists" in type_row(guest, 'help "comit"')[0]

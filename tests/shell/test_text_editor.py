@@ -177,6 +177,9 @@ def test_random_keys_never_lose_the_editor(rng) -> None:
     assert shell.screen[-1] == ">"
 
 
+OPERATIONS = "insert type newline delete_before delete_at cut_row paste_rows indent left right up down home finish undo word_left word_right".split()
+
+
 def test_the_buffer_undoes_everything(rng) -> None:
     """Random edits, and as many undos: the text is what it was."""
     run = SHARED.execute(
@@ -195,8 +198,7 @@ def test_the_buffer_undoes_everything(rng) -> None:
         + b" end)(...)",
         b"one\ntwo\n\nthree",
         " ".join(
-            rng.choice(["insert", "type", "newline", "delete_before", "delete_at", "cut_row", "paste_rows", "indent", "left",
-                        "right", "up", "down", "home", "finish", "undo", "word_left", "word_right"])  # fmt: skip
+            rng.choice(OPERATIONS)
             for _ in range(200)
         ).encode(),
     )
