@@ -164,18 +164,16 @@ local function next_deadline()
   return math.max(0, first - system.now())
 end
 
--- What was typed before a Ctrl-C that interrupts is forgotten. Where nothing is evaluated, as between two reads of the line editor, it
--- is a key for the next one; a job that evaluates nothing yet is ended.
+-- What was typed before a Ctrl-C that interrupts is forgotten. → has it an effect? Where nothing is evaluated, as between two reads of
+-- the line editor, it has none and is a key for the next one; a job that evaluates nothing yet is ended.
 local function interrupt()
-  take_input()
-  if not foreground then return end
-  if not system.interrupt(foreground, interrupted) then
-    if front ~= 0 then return system.interrupt(foreground, true) end
-    input[1] = CTRL_C
-    input_bytes = 1
-  end
+  if not foreground then return false end
+  local done = system.interrupt(foreground, interrupted)
+  if not done and front ~= 0 then done = system.interrupt(foreground, true) end
+  if done then take_input() end
   tell_at = not interrupted and system.now() + PATIENCE_SECONDS or nil
   interrupted = true
+  return done == true
 end
 
 local function give_front(job, process)
@@ -201,10 +199,7 @@ local function typed(bytes)
     leave_job()
     bytes = bytes:match("[^\26]*$")
   end
-  if bytes:find(CTRL_C, 1, true) and not reader_in_front() then
-    interrupt()
-    bytes = bytes:match("[^\3]*$")
-  end
+  if bytes:find(CTRL_C, 1, true) and not reader_in_front() and interrupt() then bytes = bytes:match("[^\3]*$") end
   if bytes == "" or input_bytes + #bytes > INPUT_BYTES then return end
   input[#input + 1] = bytes
   input_bytes = input_bytes + #bytes

@@ -177,7 +177,10 @@ def test_random_keys_never_lose_the_editor(rng) -> None:
     assert shell.screen[-1] == ">"
 
 
-OPERATIONS = "insert type newline delete_before delete_at cut_row paste_rows indent left right up down home finish undo word_left word_right".split()
+OPERATIONS = (
+    "insert type newline delete_before delete_at cut_row paste_rows indent left right up down home finish undo"
+    " word_left word_right"
+).split()
 
 
 def test_the_buffer_undoes_everything(rng) -> None:
