@@ -11,6 +11,7 @@
 -- Sources: ECMA-48 fifth edition (8.3), DEC VT100 User Guide (chapter 3), XTerm Control Sequences.
 
 local grid_module <const> = require "drivers.screen.grid"
+local width <const> = require "drivers.screen.width"
 
 local terminal <const> = {}
 
@@ -406,7 +407,8 @@ local function print_unicode(self, bytes, position)
     length = 1
   end
   -- Marks that combine with the letter before have no cell of their own.
-  if not (code >= 0x300 and code <= 0x36F) then put(self, self.charset.glyph(code)) end
+  if code >= 0x300 and code <= 0x36F then return position + length end
+  for _ = 1, width.cells(code) do put(self, self.charset.glyph(code)) end
   return position + length
 end
 
