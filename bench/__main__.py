@@ -1,9 +1,8 @@
 """`./khoros bench [--json] [NAME…]`: Khoros beside what people would use instead, as ratios; above 1 is in our favour.
 
 Each group of rows is a module with NAMES and measure(wanted, folder). A NAME is that of a row, or the beginning of several.
-What the host's tools take for large images, and how cost grows with a store, are figures without a peer, with names too. Without a NAME all is measured, and the
-times of whole commands. A peer that is not installed is left
-out, and said.
+What the host's tools take for large images, and how cost grows with a store, are figures without a peer, with names too.
+Without a NAME all is measured, and the times of whole commands. A peer that is not installed is left out, and said.
 """
 
 from __future__ import annotations
