@@ -1,65 +1,43 @@
-"""How cost grows from 10^3 to 10^6 objects: `./khoros bench cost_curves`, or `curves.measure(folder)` for who draws them.
+"""How cost grows with the store, from a thousand objects to a million: the native host, and the host's tools.
 
-One store grows in a native Lua with the codec in C (bench/native/curves.lua); at each size it is opened, read, written and listed.
-CPU time, so that neither the disk nor who else uses the machine counts. From FLAT_FROM on, what is in FLAT should stay
-within FLAT_LIMIT of itself.
+Yields (what, objects, value, unit). One image a size; whole processes where a person waits for them. All in time of the CPU, since
+others may use the machine too: what a commit waits for the disk does not depend on the size of the store.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 import hosts
 import images
 
-SIZES = (1_000, 10_000, 100_000, 1_000_000)
-FLAT, FLAT_FROM, FLAT_LIMIT = ("open", "get", "commit", "ls"), 10_000, 1.5
-NAMES = ("cost_curves",)
-IMAGE = "1G"
+SIZES = {1000: "16M", 10_000: "32M", 100_000: "128M", 1_000_000: "1G"}
+COMMITS, ROUNDS = 100, 3
+#: What must stay flat from ten thousand to a million, and what may grow with the store.
+FLAT = ("open and get", "get by path", "commit of one", "ls")
+LINEAR = ("load all", "check")
+Curve = tuple[str, int, float, str]
 
 
-class Point(NamedTuple):
-    """One measurement."""
-
-    size: int
-    what: str
-    value: float
-    unit: str
-
-
-def curves(folder: Path, sizes: tuple[int, ...] = SIZES) -> list[Point]:
-    """All points, in the order in which the store grows."""
+def measure(folder: Path, sizes: dict[int, str] | None = None) -> Iterator[Curve]:
+    """All of them, size by size."""
     hosts.build()
-    image = folder / "curves.img"
-    hosts.make_image(image, IMAGE)
-    points = []
-    for there, size in pairwise((0, *sizes)):
-        shown = hosts.run(hosts.NATIVE, hosts.HERE / "native" / "curves.lua", hosts.LUA, image, there, size)
-        for line in shown.splitlines():
-            what, value, unit = line.split("\t")
-            points.append(Point(size, what, float(value), unit))
-        points.append(Point(size, "ls", 1e6 * images.best(lambda: images.run("ls", image)[0]), "us"))
-    image.unlink()
-    return points
+    for count, size in (sizes or SIZES).items():
+        image = folder / f"{count}.img"
+        hosts.make_image(image, size)
+        hosts.store("native", "commit_1000", image, count)
+        yield from of(image, count)
+        image.unlink()
 
 
-def growth(points: list[Point]) -> Iterator[tuple[str, float]]:
-    """Of each that should stay flat: the largest of its values from FLAT_FROM on by the first of them."""
-    for what in FLAT:
-        values = [point.value for point in points if point.what == what and point.size >= FLAT_FROM]
-        if len(values) > 1:
-            yield what, max(values) / values[0]
+def of(image: Path, count: int) -> Iterator[Curve]:
+    def works(name: str, times: int = count) -> float:
+        return hosts.store("native", name, image, times, "cpu")
 
-
-def measure(wanted: set[str], folder: Path) -> Iterator[tuple[str, float, str]]:
-    """As figures of the bench."""
-    if "cost_curves" not in wanted:
-        return
-    points = curves(folder)
-    for point in points:
-        yield f"{point.what} with {point.size} objects", point.value, point.unit
-    for what, ratio in growth(points):
-        yield f"growth of {what} from {FLAT_FROM} objects on (at most {FLAT_LIMIT})", ratio, "x"
+    yield "open and get", count, images.best(lambda: works("open"), ROUNDS), "s"
+    yield "get by path", count, images.best(lambda: works("get"), ROUNDS), "s"
+    yield "ls", count, images.best(lambda: images.run("ls", image)[0], ROUNDS), "s"
+    yield "load all", count, count / works("load_all"), "s"
+    yield "check", count, images.run("check", image)[0], "s"
+    yield "commit of one", count, images.best(lambda: 1 / works("commit_1", COMMITS), ROUNDS), "s"

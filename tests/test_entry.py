@@ -7,6 +7,7 @@ beside it (links), and with programs of our own where apt-get, sudo or pip would
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -20,7 +21,7 @@ from tests.test_house import FILES
 pytestmark = pytest.mark.usefixtures("kernel")
 
 # All that ./khoros itself runs; a PATH of only these has no QEMU and no compiler.
-ESSENTIAL = """bash basename cat chmod cmp cp dirname echo env find flock grep head id ls make mkdir mktemp mv readlink
+ESSENTIAL = """bash basename cat chmod cmp cp dirname echo env find flock grep head id ls make mkdir mktemp mv nproc readlink
                rm sed sh sleep sort tail tar touch tr uname python3""".split()
 
 
@@ -77,7 +78,7 @@ def khoros(clone: Path, *arguments: str, path: str | Path | None = None, **envir
 def test_help_and_wrong_commands():
     told = khoros(REPOSITORY, "help")
     assert (told.returncode, told.stderr) == (0, "")
-    for command in ("run", "disk", "python", "test", "build", "bench", "debug", "clean"):
+    for command in ("run", "disk", "python", "test", "build", "docs", "lab", "bench", "debug", "clean"):
         assert f"  {command} " in told.stdout
     assert khoros(REPOSITORY).stdout == told.stdout
     wrong = khoros(REPOSITORY, "dance")
@@ -181,6 +182,42 @@ def test_python_packages_that_cannot_be_fetched_are_one_line(clone):
     assert failed.startswith(
         "khoros: could not install the Python packages (offline?): ERROR: No matching"
     )
+
+
+def test_a_first_run_installs_what_running_needs_and_tests_install_the_rest(clone, tmp_path):
+    """With a Python that notes what it is asked for, and that has been given the packages for running."""
+    (clone / ".venv").unlink()
+    (clone / ".venv/bin").mkdir(parents=True)
+    (clone / ".venv/lib/python3.11/site-packages").mkdir(parents=True)
+    asked = tmp_path / "asked"
+    program(clone / ".venv/bin", "python", f'echo "$*" >>"{asked}"')
+    stamp = clone / ".venv/khoros-requirements.txt"
+    shutil.copy(clone / "requirements-build.txt", stamp)
+    assert khoros(clone, "disk", "ls", "x").returncode == 0
+    assert asked.read_text() == "-I -m khoros.diskutil.cli ls x\n"
+    for arguments in (("python", "y"), ("disk", "torture")):
+        shutil.copy(clone / "requirements-build.txt", stamp)
+        asked.unlink()
+        assert khoros(clone, *arguments).returncode == 0
+        assert "-r " + str(clone / "requirements-dev.txt") in asked.read_text()
+        assert stamp.read_text() == (clone / "requirements-dev.txt").read_text()
+    asked.unlink()
+    assert khoros(clone, "disk", "ls", "x").returncode == 0
+    assert "pip" not in asked.read_text()
+
+
+def test_what_running_needs_has_the_versions_that_are_tested():
+    tested = pins("requirements-dev.txt")
+    assert pins("requirements-build.txt") <= tested
+    assert pins("requirements.txt") <= pins("requirements-build.txt")
+    both = {name for name, _ in tested} & {name for name, _ in pins("requirements-docs.txt")}
+    assert {pin for pin in pins("requirements-docs.txt") if pin[0] in both} <= tested
+
+
+def pins(name: str) -> set[tuple[str, str]]:
+    found = re.findall(r"^([\w.-]+)==(\S+)", (REPOSITORY / name).read_text(), re.MULTILINE)
+    assert found
+    return set(found)
 
 
 def test_a_second_one_waits_for_the_first(clone):

@@ -17,6 +17,8 @@ local entry_size <const>, math_type <const>, type <const> = entry.size, math.typ
 local OBJECT_KINDS <const> = {}
 for kind = layout.KIND_TABLE, layout.KIND_MAP_NODE do OBJECT_KINDS[kind] = true end
 
+function requests.is_object_kind(kind) return OBJECT_KINDS[kind] or false end
+
 local function invalid(message, id)
   return errors.new("invalid", message, {id = id})
 end

@@ -100,6 +100,10 @@ local function record_of(self, id, pointer, version_of)
   end
   local payload <const>, kind = self.mounted.reader:entry(pointer, id)
   if not payload then return nil, kind end
+  if not requests.is_object_kind(kind) then
+    local lba <const> = entry.parse_pointer(pointer) * layout.PLACE_UNIT_BYTES // layout.SECTOR_BYTES
+    return errors.new("corrupt", ("object %d at LBA %d: kind %d is none of an object"):format(id, lba, kind), {id = id, lba = lba})
+  end
   return {id = id, kind = kind, payload = payload, version = version_of(id)}
 end
 

@@ -375,7 +375,7 @@ def test_what_was_shown_after_an_error_in_the_driver_is_still_there_after_a_powe
         except DriverFailed:
             disk.heal()
         seen = store.read(1)[0], len(store.call("snapshots"))
-        shown_and_not_acknowledged += seen[0] == b"second" and acknowledged == 0 or seen[1] > 0 and acknowledged == 1
+        shown_and_not_acknowledged += (seen[0] == b"second" and acknowledged == 0) or (seen[1] > 0 and acknowledged == 1)
         after = disk.survivors(lambda write, at: False)
         again = store_support.Store(None, lua, device=after.device(lua))
         assert (again.read(1)[0], len(again.call("snapshots"))) == seen, call

@@ -109,8 +109,16 @@ def test_a_device_error_fails_them_all():
     assert store.status() == "read_only"
 
 
-def test_a_long_list_of_messages_is_cut_between_characters(store):
+@pytest.mark.parametrize("prefix", ["", "x"])
+def test_a_long_list_of_messages_is_cut_between_characters(store, prefix):
+    """The limit lies between two characters, or in the middle of one."""
     first = store.allocate(3)
-    together(store, *[{"entries": [entry(first + n, table(b"a"))], "message": f"{n}" + "é" * 1500} for n in range(3)])
+    together(store, *[{"entries": [entry(first + n, table(b"a"))], "message": f"{'' if n else prefix}{n}" + "é" * 1500} for n in range(3)])
     message = store.log()[-1]["message"]
     assert constants.MESSAGE_BYTES_MAX - 2 < len(message) <= constants.MESSAGE_BYTES_MAX and message.decode()
+
+
+def test_a_message_that_several_give_is_said_once(store):
+    first = store.allocate(3)
+    together(store, *[{"entries": [entry(first + n, table(b"a"))], "message": "the same" if n else "another"} for n in range(3)])
+    assert store.log()[-1]["message"] == b"another; the same"

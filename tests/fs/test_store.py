@@ -12,7 +12,7 @@ import pytest
 from khoros.formats import constants
 from tests.support import lua as lua_support
 from tests.support import store as store_support
-from tests.support.disk import Fault, SimulatedDisk
+from tests.support.disk import Fault, Flush, SimulatedDisk, Write
 from tests.support.store import Disk, Store, StoreError, format_disk
 
 SECTOR = 512
@@ -268,6 +268,22 @@ def test_missing_superblock_copies_are_repaired_before_the_first_write():
     assert again.read(1) == [b"a"]
     again.commit({1: b"b"})
     assert image[8 * SECTOR:8 * SECTOR + 8] == b"KHOROSSB"
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_a_repair_does_not_touch_the_good_copy(broken: int):
+    """A cut in the middle of it must not take the only one there is."""
+    image = format_disk()
+    pair = [lba for lba in (8, 16, len(image) // SECTOR - 24, len(image) // SECTOR - 16) if image[lba * SECTOR:lba * SECTOR + 1] == b"K"]
+    assert len(pair) == 2
+    bad, good = pair[broken], pair[1 - broken]
+    image[bad * SECTOR:(bad + 1) * SECTOR] = bytes(SECTOR)
+    disk, lua = SimulatedDisk(len(image) // SECTOR, image), lua_support.runtime()
+    Store(None, lua, device=disk.device(lua)).commit({1: b"a"})
+    written = [event.lba for event in disk.events if isinstance(event, Write)]
+    assert written[0] == bad and good not in written
+    # What is known of the good copy may only be in the drive's cache: it is made durable first.
+    assert isinstance(disk.events[0], Flush)
 
 
 def test_somebody_else_wrote_meanwhile():
