@@ -48,10 +48,10 @@ def number_of(output: str) -> float:
     return float(output.split()[0])
 
 
-def store(host: str, work: str, image: Path, count: int) -> float:
-    """One work of the store, by the host "native" (codec in C) or "lupa" (in Lua)."""
+def store(host: str, work: str, image: Path, count: int, *more: str) -> float:
+    """One work of the store, by the host "native" (codec in C; "cpu": in time of the CPU) or "lupa" (in Lua)."""
     if host == "native":
-        return number_of(run(NATIVE, HERE / "native" / "store.lua", LUA, image, "c", work, count))
+        return number_of(run(NATIVE, HERE / "native" / "store.lua", LUA, image, "c", work, count, *more))
     return number_of(run(sys.executable, HERE / "lupa_host.py", HERE / "native" / "store.lua", LUA, image, "lua", work,
                          count))  # fmt: skip
 

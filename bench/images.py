@@ -21,8 +21,8 @@ DISK = [sys.executable, "-I", "-m", "khoros.diskutil.cli"]
 ROUNDS = 3
 MILLION, LARGE_OBJECTS, LARGE_BYTES = 1_000_000, 20_000, 4096
 NAMES = (
-    "help_cpu", "mkfs_1t", "mkfs_1t_on_disk", "ls_1m", "ls_1m_memory", "info_1m", "info_1m_memory",
-    "check_1m", "check_1m_memory", "check_of_4k_objects", "index_headers", "decode_objects",
+    "help_cpu", "mkfs_1t", "mkfs_1t_on_disk", "ls_1m", "ls_1m_memory", "info_1m", "info_1m_memory", "check_1m", "check_1m_memory",
+    "du_1m", "du_1m_memory", "check_of_4k_objects", "index_headers", "decode_objects",
 )  # fmt: skip
 Figures = Iterator[tuple[str, float, str]]
 
@@ -64,10 +64,10 @@ def of_a_million(wanted: set[str], image: Path, count: int) -> Figures:
     hosts.build()
     hosts.make_image(image, "1G")
     hosts.store("native", "commit_1000", image, count)
-    for command in ("ls", "info", "check"):
+    for command in ("ls", "info", "check", "du"):
         if not wanted & {f"{command}_1m", f"{command}_1m_memory"}:
             continue
-        runs = [run(command, image) for _ in range(1 if command == "check" else ROUNDS)]
+        runs = [run(command, image) for _ in range(1 if command in ("check", "du") else ROUNDS)]
         seconds = min(seconds for seconds, _ in runs)
         if command == "check":
             yield "check_1m", image.stat().st_blocks * 512 / 1e6 / seconds, "MB/s"

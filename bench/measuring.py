@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 ROUNDS = 5
-LESS_IS_BETTER = {"s", "ms", "us", "ns", "bytes", "bytes/object"}
+LESS_IS_BETTER = {"s", "ms", "us", "ns", "bytes", "bytes/object", "MiB", "MB", "times the host's time"}
 
 
 class Figure(NamedTuple):

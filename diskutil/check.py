@@ -1,6 +1,6 @@
 """Verifies everything in an image: what `khoros-disk check` reports. Reads only.
 
-    superblocks → checkpoint and replay (mount) → log frame by frame, and the values of the live objects in each → indexes
+    superblocks → checkpoint and replay (mount) → indexes → log frame by frame, and the values of the live objects in each
     → every object that was not met there → references → segment table against the index → transactions → snapshots
 
 The log is read once, in its order; columns (live.py) say which of its entries are objects. What is in order is only counted:
@@ -15,24 +15,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import numpy
 
 from khoros.formats import constants as C
 
-from . import codec, composites, entries, frames, kinds, replay, scan
+from . import bulk, composites, entries, frames, kinds, replay, scan
 from .errors import KhorosError, ObjectError
 from .index import Index, Slot
-from .live import Live, footprint
+from .live import Live
 from .reader import Store
 from .records import Pointer, Record
 from .segments import parse as parse_segment
 
-if TYPE_CHECKING:
-    import numpy
-
 Progress = Callable[[str, int, int], None]
-# Tables are read together up to so many bytes of payload: what a hostile one can become is bounded by it.
-_BATCH_BYTES = 1 << 17
 
 
 class Finding(NamedTuple):
@@ -83,9 +80,8 @@ class Check:
         """Verify everything once."""
         self._check_superblocks()
         self._check_end()
-        self._gather()
-        self._check_log()
         self._check_index_pages()
+        self._check_log()
         self._check_objects()
         self._check_segments()
         self._check_transactions()
@@ -228,24 +224,16 @@ class Check:
 
     def _read_live(self, rows: numpy.ndarray, headers: numpy.ndarray, payloads: list[bytes]) -> None:
         """Live objects whose entries are good. What is wrong with their values is told in its turn."""
-        kinds_found, lengths = headers["tag"] >> C.ID_BITS, headers["payload_bytes"]
-        together = (kinds_found == C.KIND_TABLE) & (lengths <= codec.PLAIN_TOGETHER_BYTES)
-        for place in (~together).nonzero()[0].tolist():
+        kinds_found = headers["tag"] >> C.ID_BITS
+        tables = (kinds_found == C.KIND_TABLE).nonzero()[0]
+        found = bulk.table_references([payloads[place] for place in tables.tolist()])
+        refused = [number for number, references in enumerate(found) if references is None]
+        self._live.sound(numpy.delete(rows[tables], refused))
+        for number, references in enumerate(found):
+            if references:
+                self._live.refers(int(self._live.ids[rows[tables[number]]]), references)
+        for place in (kinds_found != C.KIND_TABLE).nonzero()[0].tolist():
             self._read_value(int(rows[place]), int(kinds_found[place]), payloads[place])
-        few = together.nonzero()[0]
-        batches = lengths[few].cumsum(dtype="i8") // _BATCH_BYTES
-        start = 0
-        for end in [*((batches[1:] != batches[:-1]).nonzero()[0] + 1).tolist(), len(few)]:
-            batch = few[start:end].tolist()
-            self._read_tables(rows[batch], [payloads[place] for place in batch])
-            start = end
-
-    def _read_tables(self, rows: numpy.ndarray, payloads: list[bytes]) -> None:
-        if codec.are_plain(payloads):
-            self._live.sound(rows)
-        else:
-            for row, payload in zip(rows.tolist(), payloads, strict=True):
-                self._read_value(row, C.KIND_TABLE, payload)
 
     def _read_value(self, row: int, kind: int, payload: bytes) -> None:
         if kind not in entries.OBJECT_KINDS:
@@ -263,11 +251,17 @@ class Check:
     # -- indexes ----------------------------------------------------------------------------------------------
 
     def _check_index_pages(self) -> None:
+        """Every page of the indexes; those of the objects say where each stands, as far as they can be read."""
         for name, index in (("object", self._store.objects), ("segment", self._store.segments),
                             ("transaction", self._store.transactions)):
             for level, number, data in self._pages_of(index, f"{name} index"):
                 if data.count(0) == len(data):
                     self._error(f"{name} index: page {number} of level {level} is empty and stored")
+                if index is self._store.objects and level == 0:
+                    self._live.add_page(number, data)
+        self._footprint = self._live.footprint(self._store.geometry)
+        self._live.replace(self._store.replayed.objects)
+        self._live.arrange()
 
     def _pages_of(self, index: Index, name: str) -> Iterator[tuple[int, int, bytes]]:
         """Every page that can be read; a bad one is a finding, and its siblings go on."""
@@ -292,15 +286,6 @@ class Check:
                 yield from index.leaf_items(data, number)
 
     # -- objects ----------------------------------------------------------------------------------------------
-
-    def _gather(self) -> None:
-        """Where every object stands, as far as the index can be read."""
-        quiet = Check(self._store)
-        for level, number, data in quiet._pages_of(self._store.objects, ""):
-            if level == 0:
-                self._live.add_page(number, data)
-        self._live.replace(self._store.replayed.objects)
-        self._live.arrange()
 
     def _readable_leaves(self, index: Index) -> Iterator[tuple[int, Slot]]:
         """As `_leaves`, in key order, without reporting again what `_check_index_pages` reported."""
@@ -365,25 +350,17 @@ class Check:
 
     def _check_segments(self) -> None:
         """Live bytes, states and counts of the last checkpoint against the object index that it has."""
-        store, record = self._store, self._store.checkpoint
+        record = self._store.checkpoint
         if record is None:
             return
-        live: Counter[int] = Counter()
-        count = total = 0
-        quiet = Check(store)
-        for level, number, data in quiet._pages_of(store.objects, ""):
-            if level:
-                continue
-            found = footprint(number, data, store.geometry)
-            for identity in found.outside:
-                self._error(f"object {identity}: its pointer leaves the log")
-            live.update(found.sizes)
-            count, total = count + found.objects, total + sum(found.sizes.values())
-        self._compare("object_count of the checkpoint", record.object_count, count)
-        self._compare("object_bytes of the checkpoint", record.object_bytes, total)
-        self._check_segment_rows(live, record)
+        found = self._footprint
+        for identity in found.outside:
+            self._error(f"object {identity}: its pointer leaves the log")
+        self._compare("object_count of the checkpoint", record.object_count, found.objects)
+        self._compare("object_bytes of the checkpoint", record.object_bytes, sum(found.sizes.values()))
+        self._check_segment_rows(dict(found.sizes), record)
 
-    def _check_segment_rows(self, live: Counter[int], record: Record) -> None:
+    def _check_segment_rows(self, live: dict[int, int], record: Record) -> None:
         store = self._store
         seen: dict[int, int] = {}
         for segment, fields in self._readable_leaves(store.segments):
@@ -439,20 +416,37 @@ class Check:
             self._error(f"the oldest transaction is t{oldest}, and the newest t{record.transaction}")
 
     def _check_snapshots(self) -> None:
-        for snapshot in self._store.snapshots:
+        store = self._store
+        for snapshot in store.snapshots:
             name = bytes(snapshot.name).rstrip(b"\0").decode("utf-8", "replace")
             try:
-                index = Index(snapshot.pointer("objects"), snapshot.object_levels,
-                              C.KIND_OBJECT_PAGE, self._store.follow)
+                objects = Index(snapshot.pointer("objects"), snapshot.object_levels, C.KIND_OBJECT_PAGE, store.follow)
+                segments = Index(snapshot.pointer("segments"), snapshot.segment_levels, C.KIND_SEGMENT_PAGE, store.follow)
             except KhorosError as error:
                 self._bad(error, f"snapshot {name}")
                 continue
-            for identity, fields in self._leaves(index, f"snapshot {name}"):
-                pointer = Pointer.of(*fields)
-                if pointer is not None and not self._live.is_sound(identity, pointer):
-                    self._check_object(identity, pointer)
+            self._check_snapshot(f"snapshot {name}", objects, segments)
+
+    def _check_snapshot(self, name: str, objects: Index, segments: Index) -> None:
+        """Its objects, as far as they are not also the present's, and its segment table, which counts their bytes."""
+        before = self.errors_so_far(name)
+        counted: Counter[int] = Counter()
+        for level, number, data in self._pages_of(objects, name):
+            if level:
+                continue
+            for identity, pointer in self._live.not_sound(number, data):
+                self._check_object(identity, pointer)
+            leaf = Live()
+            leaf.add_page(number, data)
+            counted.update(leaf.footprint(self._store.geometry).sizes)
+        rows = {segment: parse_segment(fields).live_bytes
+                for segment, fields in self._leaves(segments, f"{name}, index of its segments")}
+        if self.errors_so_far(name) == before:
+            for segment in sorted(rows.keys() | counted.keys()):
+                self._compare(f"{name}: live bytes of segment {segment}", rows.get(segment, 0), counted[segment])
 
 
 def check(store: Store, progress: Progress | None = None) -> Report:
     """Verify a mounted store."""
-    return Check(store, progress).run()
+    with bulk.collector_off():
+        return Check(store, progress).run()

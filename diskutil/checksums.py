@@ -30,6 +30,9 @@ from .records import Record
 _SLOT = derive.packer(POINTER)
 _EMPTY_SLOT = bytes(_SLOT.size)
 _CRC_BYTES = 4
+# Asked once: these are worked out field by field, and a scan over an image needs them thousands of times.
+_CHECKPOINT_BYTES, _SNAPSHOT_BYTES, _COMMIT_BYTES = CHECKPOINT.sizeof(), SNAPSHOT.sizeof(), COMMIT.sizeof()
+_POINTER_CRC = derive.offset_of(POINTER, "crc")
 _PAGES = entries.PAGE_KINDS
 
 
@@ -153,9 +156,9 @@ class _Mending:
                     self._pointer(payload, at)
         elif kind == C.KIND_CHECKPOINT:
             self._pointers(CHECKPOINT, payload, 0)
-            for at in range(CHECKPOINT.sizeof(), len(payload) - SNAPSHOT.sizeof() + 1, SNAPSHOT.sizeof()):
+            for at in range(_CHECKPOINT_BYTES, len(payload) - _SNAPSHOT_BYTES + 1, _SNAPSHOT_BYTES):
                 self._pointers(SNAPSHOT, payload, at)
-        elif kind == C.KIND_COMMIT and len(payload) >= COMMIT.sizeof():
+        elif kind == C.KIND_COMMIT and len(payload) >= _COMMIT_BYTES:
             self._pointers(COMMIT, payload, 0)
             if derive.unpack(COMMIT, bytes(payload))["entry_count"] == len(headers):
                 self._count("content of a transaction", payload,
@@ -173,7 +176,7 @@ class _Mending:
         tag, _, crc = _SLOT.unpack_from(data, at)
         new = self._entries.get((tag & C.ID_MASK, crc))
         if new is not None:
-            self._count("pointer", data, at + derive.offset_of(POINTER, "crc"), new)
+            self._count("pointer", data, at + _POINTER_CRC, new)
 
     # -- superblocks ------------------------------------------------------------------------------------------
 

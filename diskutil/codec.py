@@ -14,8 +14,8 @@ import re
 import struct
 from collections.abc import Iterable
 from functools import lru_cache, partial
-from itertools import chain, compress, repeat
-from operator import is_, lt
+from itertools import chain
+from operator import lt
 from typing import Any, NoReturn
 
 import msgpack
@@ -24,7 +24,6 @@ from khoros.formats import constants as C
 
 from .errors import CannotStore, ValueFormatError
 from .values import (
-    INTEGER_MAX,
     Contents,
     FunctionReference,
     LongString,
@@ -221,79 +220,35 @@ def decode_table(data: bytes) -> Contents:
 # Small tables of plain values are most of a store. msgpack reads them in C, and they are canonical if msgpack writes the same
 # bytes again, but for what it takes and the store does not: looked for here, and by the types and the order of what was read.
 PLAIN_BYTES = 1024
-_PLAIN_TYPES = frozenset((str, int, float, bool))
+PLAIN_TYPES = frozenset((str, int, float, bool))
 _pack = msgpack.Packer().pack
 _NANS = (b"\xcb\x7f", b"\xcb\xff")  # how a NaN begins, or an infinity, a float beyond 2^769, other bytes that look like one
 # What a NamedTuple's own constructor makes, in half the time.
-_contents, _reference = partial(tuple.__new__, Contents), partial(tuple.__new__, Reference)
+contents_of, _reference = partial(tuple.__new__, Contents), partial(tuple.__new__, Reference)
 
 
 def _plain_table(data: bytes) -> Contents | None:
     """What a table holds, if it has no metatable and only plain values; None when `_decode_table` has to find out."""
     pieces = b"\x92" + data
     try:
-        array, pairs = found = msgpack.unpackb(pieces, strict_map_key=False, ext_hook=_Unplain)
+        array, pairs = found = msgpack.unpackb(pieces, strict_map_key=False, ext_hook=refuse_extension)
     except (ValueError, TypeError):
         return None
     if type(array) is not list or type(pairs) is not dict:
         return None
-    if not _PLAIN_TYPES.issuperset(map(type, pairs.values())) or not _known_names(tuple(pairs)):
+    if not PLAIN_TYPES.issuperset(map(type, pairs.values())) or not _known_names(tuple(pairs)):
         return None
-    if array and not (len(array) < C.PACKED_MIN and _PLAIN_TYPES.issuperset(map(type, array))):
+    if array and not (len(array) < C.PACKED_MIN and PLAIN_TYPES.issuperset(map(type, array))):
         return None
     # 0xcf: an integer from 2^32 on, or any other byte.
     if b"\xcf" in data or _NANS[0] in data or _NANS[1] in data or _pack(found) != pieces:
         return None
-    return _contents((array, [*pairs.items()], None))
+    return contents_of((array, [*pairs.items()], None))
 
 
-# Tables that are read together may have so many bytes each: fewer than CHUNK_BYTES, so no string in one is too long.
-PLAIN_TOGETHER_BYTES = 1 << 14
-# Stands behind each of them. As it is written it begins with a byte that it has only once: it cannot overlap itself.
-_FENCE = b"\x9eKhoros\x01"
-_FENCED = _pack(_FENCE)
-_find_large = re.compile(rb"\xcf[\x80-\xff]").search  # an integer from 2^63 on, or other bytes that look like one
-
-
-def are_plain(payloads: list[bytes]) -> bool:
-    """Whether all of these are tables of plain values, canonical and without a metatable: many at once, by calls of C alone.
-
-    False says nothing; no payload may be longer than PLAIN_TOGETHER_BYTES. The bytes have as many fences as were put there,
-    and what was read has as many, each behind an array and a map. What was read gives the same bytes when it is written: so
-    those fences are these, and no byte of a payload passes for a part of another one.
-    """
-    count = len(payloads)
-    data = head(3 * count, "array") + _FENCED.join([*payloads, b""])
-    try:
-        pieces = msgpack.unpackb(data, strict_map_key=False, ext_hook=_Unplain)
-    except (ValueError, TypeError):
-        return False
-    arrays, maps = pieces[::3], pieces[1::3]
-    if pieces[2::3] != [_FENCE] * count or data.count(_FENCED) != count:
-        return False
-    if not {list}.issuperset(map(type, arrays)) or not {dict}.issuperset(map(type, maps)):
-        return False
-    if max(map(len, arrays), default=0) >= C.PACKED_MIN:
-        return False
-    values = [*chain.from_iterable(arrays), *chain.from_iterable(map(dict.values, maps))]
-    if not _PLAIN_TYPES.issuperset(map(type, values)) or _has_large(data, values) or (
-            any(nan in data for nan in _NANS)):
-        return False
-    return all(map(_are_ascending_names, set(map(tuple, maps)))) and _pack(pieces) == data
-
-
-def _has_large(data: bytes, values: list[Any]) -> bool:
-    """Whether there is an integer above INTEGER_MAX among the plain values that were read from the data."""
-    if b"\xcf" not in data or _find_large(data) is None:
-        return False
-    return max(compress(values, map(is_, map(type, values), repeat(int))), default=0) > INTEGER_MAX
-
-
-class _Unplain:
-    """Stands for an extension."""
-
-    def __init__(self, kind: int, data: bytes) -> None:
-        pass
+def refuse_extension(kind: int, data: bytes) -> NoReturn:
+    """Ends msgpack's reading at the first extension, where only plain values are looked for."""
+    raise ValueError(f"extension {kind}")
 
 
 def _decode_table(data: bytes) -> Contents:
@@ -532,7 +487,7 @@ def decode_map(data: bytes, at: int, forbidden: int) -> tuple[list[tuple[Any, An
     if found is not None:
         keys = tuple(found[0][::2])
         few = found[1] - at <= _REMEMBERED_BYTES
-        if (_known_names if few else _are_ascending_names)(keys):
+        if (_known_names if few else are_ascending_names)(keys):
             return list(zip(keys, found[0][1::2], strict=True)), found[1]
     return _decode_pairs(data, at, count, forbidden)
 
@@ -541,13 +496,13 @@ def decode_map(data: bytes, at: int, forbidden: int) -> tuple[list[tuple[Any, An
 _REMEMBERED_BYTES = 1024
 
 
-def _are_ascending_names(keys: tuple[Any, ...]) -> bool:
+def are_ascending_names(keys: tuple[Any, ...]) -> bool:
     """Whether the keys are strings in the order of the store: that of code points and that of UTF-8 are the same."""
     return {str}.issuperset(map(type, keys)) and all(map(lt, keys, keys[1:]))
 
 
 # Keys of other types may be equal to each other (1 and true), but all of those give False.
-_known_names = lru_cache(1024)(_are_ascending_names)
+_known_names = lru_cache(1024)(are_ascending_names)
 
 
 def _decode_pairs(data: bytes, at: int, count: int, forbidden: int) -> tuple[list[tuple[Any, Any]], int]:

@@ -12,7 +12,7 @@ import os
 
 from khoros.formats import constants as C
 
-from . import garbage
+from . import garbage, retention
 from .reader import Store
 from .writer import Writer, open_writer
 
@@ -22,6 +22,8 @@ def compact(path: str, *, keep_garbage: bool = False) -> tuple[int, int]:
     writer = open_writer(path)
     try:
         before = _allocated(path)
+        # An index page that cannot be read, one of a snapshot too, hides what may not be freed: refused before anything is written.
+        retention.pages_of_now(writer.store)
         if not keep_garbage:
             garbage.collect(writer)
         writer.drop_history()

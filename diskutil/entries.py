@@ -7,7 +7,7 @@ Pure: bytes in, tuples or an EntryError out. `walk` reads the headers of a paylo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from google_crc32c import extend as crc32c_extend
@@ -107,14 +107,21 @@ def headers(payload: bytes, count: int) -> tuple[list[int], numpy.ndarray]:
         except IndexError:
             at = -1
         if at == end:
-            everywhere = numpy.ndarray((max(end - HEADER_BYTES, -_UNIT) // _UNIT + 1,), derive.dtype(ENTRY_HEADER), payload,
-                                       strides=(_UNIT,))  # fmt: skip
-            found = everywhere[numpy.array(offsets, numpy.int64) // _UNIT]
+            found = headers_at(payload, numpy.array(offsets, numpy.int64))
             if not (found["tag"] > _TAG_MAX).any():
                 return offsets, found
     for _ in walk(payload, count):
         pass
     raise AssertionError("walk takes what was refused here")
+
+
+def headers_at(data: bytes, offsets: numpy.ndarray) -> numpy.ndarray:
+    """The headers at those bytes of `data`, multiples of the unit of places, as the schema's columns."""
+    import numpy
+
+    everywhere = numpy.ndarray((max(len(data) - HEADER_BYTES, -_UNIT) // _UNIT + 1,), derive.dtype(ENTRY_HEADER), data,
+                               strides=(_UNIT,))  # fmt: skip
+    return everywhere[offsets // _UNIT]
 
 
 def verify(data: bytes, entry: Entry) -> bytes:
@@ -129,14 +136,39 @@ def verify(data: bytes, entry: Entry) -> bytes:
 
 def verified(data: bytes, offsets: list[int], found: numpy.ndarray) -> list[bytes]:
     """The payloads of the entries that `headers` found in `data`; EntryError, as `verify`, for the first wrong one."""
-    lengths = found["payload_bytes"]
-    payloads = [data[at + HEADER_BYTES : at + HEADER_BYTES + length] for at, length in zip(offsets, lengths.tolist(), strict=True)]
-    covered = [data[at : at + CRC_OFFSET] for at in offsets]
-    computed = list(map(crc32c_extend, map(crc32c, covered), payloads))
-    if computed != found["crc"].tolist() or _is_padded_wrongly(data, offsets, lengths):
-        for at, length, crc in zip(offsets, lengths.tolist(), found["crc"].tolist(), strict=True):
+    payloads, computed = summed(data, offsets, found)
+    if computed != found["crc"].tolist() or _is_padded_wrongly(data, offsets, found["payload_bytes"]):
+        for at, length, crc in zip(offsets, found["payload_bytes"].tolist(), found["crc"].tolist(), strict=True):
             verify(data, Entry(at, 0, 0, length, crc))
     return payloads
+
+
+def summed(data: bytes, offsets: list[int], found: numpy.ndarray) -> tuple[list[bytes], list[int]]:
+    """The payloads of the entries whose headers stand at those places of `data`, and the checksum of each entry."""
+    payloads = [data[at + HEADER_BYTES : at + HEADER_BYTES + length]
+                for at, length in zip(offsets, found["payload_bytes"].tolist(), strict=True)]
+    return payloads, list(map(crc32c_extend, _header_crcs(found), payloads))
+
+
+@lru_cache(1)
+def _header_tables() -> tuple[int, list[numpy.ndarray]]:
+    """The CRC of a header of zeros, as far as it is covered, and what each of its bytes changes in that: a CRC is linear."""
+    import numpy
+
+    zeros = crc32c(bytes(CRC_OFFSET))
+    return zeros, [numpy.array([crc32c(bytes(place) + bytes([byte]) + bytes(CRC_OFFSET - place - 1)) ^ zeros
+                                for byte in range(256)], numpy.uint32) for place in range(CRC_OFFSET)]
+
+
+def _header_crcs(found: numpy.ndarray) -> list[int]:
+    """The CRC of what is covered of each header, all at once."""
+    zeros, tables = _header_tables()
+    columns = found.view("u1").reshape(len(found), HEADER_BYTES).T
+    crcs = tables[0][columns[0]] ^ zeros
+    for table, column in zip(tables[1:], columns[1:], strict=False):
+        crcs ^= table[column]
+    listed: list[int] = crcs.tolist()
+    return listed
 
 
 def _is_padded_wrongly(data: bytes, offsets: list[int], lengths: numpy.ndarray) -> bool:

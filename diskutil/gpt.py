@@ -25,6 +25,8 @@ from .partition import (
 
 # Partitions for a BIOS boot loader, as GRUB's documentation and sgdisk (EF02) call the type.
 BIOS_BOOT_GUID = "21686148-6449-6e6f-744e-656564454649"
+# UEFI specification 2.10, 5.3.3, table 5.7.
+EFI_SYSTEM_GUID = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
 ALIGNMENT_SECTORS = 2048
 ALIGNMENT_BYTES = ALIGNMENT_SECTORS * C.SECTOR_BYTES
 

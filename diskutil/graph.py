@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from . import entries, kinds
+from khoros.formats import constants as C
+
+from . import bulk, entries, kinds
 from .errors import KhorosError
 from .reader import Store
 
+# So many objects are read together; fewer than the least are not worth it.
+_PIECE, _MANY = 1024, 8
 # Ids up to this are marked in a bitmap; a store with larger ones uses a set.
 _BITMAP_IDS = 1 << 27
 Bad = Callable[[int, KhorosError], None]
@@ -60,16 +64,31 @@ def walk(store: Store, starts: Iterable[int], seen: Marks, bad: Bad | None = Non
     level = [(identity, 0) for identity in starts if seen.add(identity)]
     while level:
         following: list[tuple[int, int]] = []
-        for identity, parent in level:
-            try:
-                stored = store.read(identity)
-                found = kinds.references(stored.kind, stored.payload)
-            except KhorosError as error:
-                if bad is None:
-                    raise error.in_file(store.device.name) from error.__cause__
-                bad(identity, error)
-                continue
-            size = entries.size(len(stored.payload)) if stored.pointer.kind else 0
-            yield Visit(identity, stored.kind, size, found, parent)
-            following += [(child, identity) for child in found if seen.add(child)]
+        for first in range(0, len(level), _PIECE):
+            for visit in _visits(store, level[first : first + _PIECE], bad):
+                yield visit
+                if visit.references:
+                    identity = visit.id
+                    following += [(child, identity) for child in visit.references if seen.add(child)]
         level = following
+
+
+def _visits(store: Store, level: list[tuple[int, int]], bad: Bad | None) -> Iterator[Visit]:
+    """(id, found by) of some objects in their order: plain tables from bulk reads, everything else one by one."""
+    payloads = store.tables([identity for identity, _ in level]) if len(level) >= _MANY else [None] * len(level)
+    found = iter(bulk.table_references([payload for payload in payloads if payload is not None]))
+    for (identity, parent), payload in zip(level, payloads, strict=True):
+        references = None if payload is None else next(found)
+        if payload is not None and references is not None:
+            yield Visit(identity, C.KIND_TABLE, entries.size(len(payload)), references, parent)
+            continue
+        try:
+            stored = store.read(identity)
+            references = kinds.references(stored.kind, stored.payload)
+        except KhorosError as error:
+            if bad is None:
+                raise error.in_file(store.device.name) from error.__cause__
+            bad(identity, error)
+            continue
+        size = entries.size(len(stored.payload)) if stored.pointer.kind else 0
+        yield Visit(identity, stored.kind, size, references, parent)

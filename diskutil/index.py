@@ -68,6 +68,16 @@ class Index:
         fields = self.slot(key)
         return Pointer.of(*fields) if fields else None
 
+    def leaf(self, number: int) -> bytes | None:
+        """The page of a leaf; None if nothing in its range is used. Errors name the page."""
+        key = number * C.PAGE_FANOUT
+        pointer = self.root if key < self.capacity else None
+        for level in range(self.levels - 1, 0, -1):
+            if pointer is None:
+                return None
+            pointer = Pointer.of(*self._slot_of(pointer, level, key))
+        return None if pointer is None else self.page(pointer, 0, number)
+
     def _slot_of(self, pointer: Pointer, level: int, key: int) -> Slot:
         number = key >> (8 * (level + 1))
         page = self.page(pointer, level, number)

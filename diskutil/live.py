@@ -10,6 +10,7 @@ Promise: a few machine words an object, whatever the objects hold; no Python obj
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from .records import Pointer
 _SLOT = derive.dtype(POINTER)
 # So many numbers are worked on at a time.
 _PIECE = 1 << 16
+_ROUND = entries.HEADER_BYTES + C.PLACE_UNIT_BYTES - 1
 
 
 def _used(number: int, data: bytes) -> tuple[Any, Any]:
@@ -45,26 +47,11 @@ def _narrow(most: int) -> type[numpy.signedinteger[Any]]:
 
 
 class Footprint(NamedTuple):
-    """What the objects of a leaf take: how many, bytes by segment, and the ids of those that are outside the log."""
+    """What objects take: how many, bytes by segment, and the ids of those that are outside the log."""
 
     objects: int
     sizes: dict[int, int]
     outside: list[int]
-
-
-def footprint(number: int, data: bytes, geometry: Geometry) -> Footprint:
-    """Of leaf `number` of the object index."""
-    ids, slots = _used(number, data)
-    sizes = slots["payload_bytes"].astype(numpy.int64) + entries.HEADER_BYTES
-    sizes += -sizes % C.PLACE_UNIT_BYTES
-    first = (slots["tag"] & numpy.uint64(C.ID_MASK)).astype(numpy.int64) * C.PLACE_UNIT_BYTES
-    first -= geometry.log_lba * C.SECTOR_BYTES
-    last, size = first + sizes - 1, geometry.segment_bytes
-    inside = (first >= 0) & (last < geometry.segment_count * size) & (first // size == last // size)
-    segments, which = numpy.unique(first[inside] // size, return_inverse=True)
-    totals = numpy.zeros(len(segments), numpy.int64)
-    numpy.add.at(totals, which, sizes[inside])
-    return Footprint(len(which), dict(zip(segments.tolist(), totals.tolist(), strict=True)), ids[~inside].tolist())
 
 
 class Reached(NamedTuple):
@@ -91,6 +78,25 @@ class Live:
     def _add(self, ids: numpy.ndarray, slots: numpy.ndarray) -> None:
         self._identities.frombytes(ids.astype(numpy.int64).tobytes())
         self._pointers += slots.tobytes()
+
+    def footprint(self, geometry: Geometry) -> Footprint:
+        """Of all that was added so far."""
+        ids, slots = self._columns()
+        totals: Counter[int] = Counter()
+        objects, outside = 0, numpy.zeros(0, numpy.int64)
+        for start in range(0, len(ids), _PIECE):
+            piece = slots[start : start + _PIECE]
+            sizes = (piece["payload_bytes"].astype(numpy.int64) + _ROUND) & ~(C.PLACE_UNIT_BYTES - 1)
+            first = (piece["tag"] & numpy.uint64(C.ID_MASK)).astype(numpy.int64) * C.PLACE_UNIT_BYTES
+            first -= geometry.log_lba * C.SECTOR_BYTES
+            last, size = first + sizes - 1, geometry.segment_bytes
+            inside = (first >= 0) & (last < geometry.segment_count * size) & (first // size == last // size)
+            segments, which = numpy.unique(first[inside] // size, return_inverse=True)
+            taken = numpy.bincount(which, sizes[inside], len(segments)).astype(numpy.int64)
+            totals.update(dict(zip(segments.tolist(), taken.tolist(), strict=True)))
+            objects += int(inside.sum())
+            outside = numpy.concatenate((outside, ids[start : start + _PIECE][~inside]))
+        return Footprint(objects, dict(totals), outside.tolist())
 
     def replace(self, changed: dict[int, Pointer | None]) -> None:
         """What the log says about objects after the checkpoint; instead of what the index says."""
@@ -154,11 +160,17 @@ class Live:
             if pointer is not None:
                 yield int(self.ids[row]), pointer
 
-    def is_sound(self, identity: int, pointer: Pointer) -> bool:
-        """Whether that very entry was called sound."""
-        row = int(numpy.searchsorted(self.ids, identity))
-        return (row < len(self.ids) and self.ids[row] == identity and bool(self._sound[row])
-                and self._slots[row].tolist() == (pointer.tag, pointer.payload_bytes, pointer.crc))
+    def not_sound(self, number: int, data: bytes) -> Iterator[tuple[int, Pointer]]:
+        """(id, pointer) of the slots of a leaf, of whatever index, of which no entry was called sound."""
+        ids, slots = _used(number, data)
+        at = numpy.minimum(numpy.searchsorted(self.ids, ids), max(len(self.ids) - 1, 0))
+        known = numpy.zeros(len(ids), bool)
+        if len(self.ids):
+            known = (self.ids[at] == ids) & self._sound[at] & (self._slots[at] == slots)
+        for place in numpy.flatnonzero(~known).tolist():
+            pointer = Pointer.of(*slots[place].tolist())
+            if pointer is not None:
+                yield int(ids[place]), pointer
 
     # -- references -------------------------------------------------------------------------------------------
 

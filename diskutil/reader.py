@@ -215,6 +215,12 @@ class Store:
             raise NotFound(file=self.device.name, name=f"object {identity}")
         return self.read_at(identity, pointer)
 
+    def tables(self, ids: list[int]) -> list[bytes | None]:
+        """The payloads of the small tables among some objects, many times as fast as by `read`; None for everything else."""
+        from . import gathering
+
+        return gathering.tables(self, ids)
+
     def node(self, identity: int, kind: int) -> StoredObject:
         """An object that another one refers to as one of that kind. ObjectError if it is not there or another."""
         pointer = self.pointer(identity)

@@ -8,6 +8,7 @@ name leads to is counted apart.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from . import entries, kinds
@@ -38,8 +39,11 @@ class Large(NamedTuple):
 class Usage:
     """Measures an image. Objects that cannot be read count with their own entries, and are listed in `unreadable`."""
 
-    def __init__(self, image: Image) -> None:
+    def __init__(self, image: Image, progress: Callable[[int], None] | None = None) -> None:
+        """`progress` is called with the number of objects met so far, now and then."""
         self._image = image
+        self._met = 0
+        self._progress = progress or (lambda met: None)
         self._seen = Marks(image.store.next_id)
         self._lost = 0
         self.unreadable: list[tuple[int, KhorosError]] = []
@@ -64,7 +68,10 @@ class Usage:
         self._lost = 0
         for visit in walk(self._image.store, references, self._seen, self._count_bad):
             size, objects = size + visit.entry_bytes, objects + 1
+            if not objects & 1023:
+                self._progress(self._met + objects)
         size += self._lost
+        self._met += objects
         groups.sort(key=lambda group: -group[0].bytes)
         use = Use(path, level, value.id, size + sum(group[0].bytes for group in groups),
                   objects + sum(group[0].objects for group in groups))

@@ -130,14 +130,14 @@ def specification(text: str) -> str:
 
 
 _HEADER_HEAD = """\
-/* What the value codec in C knows of the format: section 7 of formats/SPEC.md, beside MessagePack.
+/* What the value codec in C knows of the format: section 7 of formats/SPEC.md, beside MessagePack, and the header of entries.
  * Generated from formats/ by `python -m khoros.formats.generate`: change the schemas, not this file.
  */
 #ifndef KHOROS_CODEC_FORMAT_H
 #define KHOROS_CODEC_FORMAT_H
 """
 # Limits that the codec checks; all other constants of the format are none of C's business.
-_HEADER_LIMITS = ("ID_MASK", "CHUNK_BYTES")
+_HEADER_LIMITS = ("ID_BITS", "ID_MASK", "CHUNK_BYTES", "PLACE_UNIT_BYTES")
 
 
 def header() -> str:
@@ -147,6 +147,9 @@ def header() -> str:
     known = {row.name: row for group in groups.values() for row in group}
     rows += [known[name] for name in _HEADER_LIMITS]
     lines = [f"#define {row.name} {_number(row)}" for row in rows]
+    entry = STRUCTURES["entry_header"]
+    lines += [f"#define ENTRY_{row.name.upper()}_OFFSET {offset_of(entry, row.name)}" for row in fields(entry)]
+    lines += [f"#define ENTRY_HEADER_BYTES {entry.sizeof()}", f"#define POINTER_BYTES {STRUCTURES['pointer'].sizeof()}"]
     return "\n".join([_HEADER_HEAD, *lines, "\n#endif\n"])
 
 

@@ -221,7 +221,7 @@ static struct arena_run *run_of(void *block)
     return (struct arena_run *)block - 1;
 }
 
-static void *run_alloc(struct arena *arena, size_t bytes)
+static void *run_alloc(struct arena *arena, size_t bytes, bool zeroed)
 {
     if (bytes > SIZE_MAX / 2 || !make_room(arena, run_pages(bytes)))
         return NULL;
@@ -240,7 +240,7 @@ static void *run_alloc(struct arena *arena, size_t bytes)
     preempt_enable();
     if (!run)
         return NULL;
-    if (!arena->raw)
+    if (zeroed)
         memset(run + 1, 0, pages * PAGE_SIZE - sizeof *run);
     return run + 1;
 }
@@ -293,15 +293,25 @@ void arena_start(struct arena *arena, size_t page_limit)
     arena->page_limit = page_limit;
 }
 
-void *arena_alloc(struct arena *arena, size_t bytes)
+static void *alloc(struct arena *arena, size_t bytes, bool zeroed)
 {
     void *block = bytes <= ARENA_SMALL_BYTES ? small_alloc(arena, class_of(bytes), false)
-                                             : run_alloc(arena, bytes);
+                                             : run_alloc(arena, bytes, zeroed);
     if (!block)
         return NULL;
     ASAN_UNPOISON_MEMORY_REGION(block, bytes);
     arena->used_bytes += bytes;
     return block;
+}
+
+void *arena_alloc(struct arena *arena, size_t bytes)
+{
+    return alloc(arena, bytes, !arena->raw);
+}
+
+void *arena_alloc_unfilled(struct arena *arena, size_t bytes)
+{
+    return alloc(arena, bytes, false);
 }
 
 void arena_free(struct arena *arena, void *block, size_t bytes)

@@ -7,7 +7,7 @@
  * to find them.
  *
  * What an arena hands out in large blocks was zeroed, so that no process ever has before it what another
- * has left behind; `raw` leaves that out, for what the kernel alone reads.
+ * has left behind; `raw` leaves that out, for what the kernel alone reads, and arena_alloc_unfilled for one block.
  *
  * One owner at a time: no locking. Not for interrupts.
  */
@@ -43,6 +43,9 @@ void arena_start(struct arena *arena, size_t page_limit);
 
 /* NULL when the quota or the machine is exhausted. 16-byte aligned. bytes > 0. */
 void *arena_alloc(struct arena *arena, size_t bytes);
+
+/* The same, not zeroed: for what is filled to its last byte before its owner can read it. */
+void *arena_alloc_unfilled(struct arena *arena, size_t bytes);
 
 /* `bytes` is the size that was asked for. NULL is ignored. */
 void arena_free(struct arena *arena, void *block, size_t bytes);

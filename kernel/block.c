@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "capability.h"
+#include "cells.h"
 #include "pages.h"
 #include "preempt.h"
 #include "process.h"
@@ -346,6 +347,59 @@ static int l_block_find(lua_State *L)
     return 1;
 }
 
+/* --- text as pixels -------------------------------------------------------------------------- */
+
+/* Bytes of the picture from the first pixel of `count` cells to behind their last one. */
+static size_t cells_extent(const struct cells_canvas *canvas, size_t count)
+{
+    size_t line = count * CELL_PIXELS * canvas->scale * canvas->pixel_bytes;
+    return ((size_t)canvas->lines * canvas->scale - 1) * canvas->pitch_bytes + line;
+}
+
+static unsigned check_between(lua_State *L, int index, lua_Integer least, lua_Integer most)
+{
+    lua_Integer value = luaL_checkinteger(L, index);
+    luaL_argcheck(L, value >= least && value <= most, index, "number out of range");
+    return (unsigned)value;
+}
+
+static void check_glyphs(lua_State *L, const char *cells, size_t count, size_t glyph_count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const uint8_t *cell = (const uint8_t *)cells + i * CELL_BYTES;
+        luaL_argcheck(L, (size_t)(cell[0] | cell[1] << 8) < glyph_count, 3, "no such glyph");
+    }
+}
+
+/* b:draw_cells(offset, cells, before | nil, glyphs, lines, palette, pitch, pixel_bytes, scale): draws a
+ * row of cells (cells.h) from `offset` on. `palette`: 16 pixels of 4 bytes, little endian. */
+static int l_block_draw_cells(lua_State *L)
+{
+    size_t cells_bytes, before_bytes = 0, glyphs_bytes, palette_bytes;
+    /* Strings first: a number that becomes one may run a finalizer which frees the block. */
+    const char *cells = luaL_checklstring(L, 3, &cells_bytes);
+    const char *before = luaL_optlstring(L, 4, NULL, &before_bytes);
+    const char *glyphs = luaL_checklstring(L, 5, &glyphs_bytes);
+    const char *palette = luaL_checklstring(L, 7, &palette_bytes);
+    struct cells_canvas canvas = {
+        .glyphs = (const uint8_t *)glyphs,
+        .lines = check_between(L, 6, 1, 64),
+        .pitch_bytes = check_between(L, 8, 1, INT32_MAX),
+        .pixel_bytes = check_between(L, 9, 2, 4),
+        .scale = check_between(L, 10, 1, CELL_SCALE_MOST),
+    };
+    size_t count = cells_bytes / CELL_BYTES;
+    luaL_argcheck(L, cells_bytes % CELL_BYTES == 0 && count <= UINT16_MAX, 3, "not a row of cells");
+    luaL_argcheck(L, !before || before_bytes == cells_bytes, 4, "not as many cells");
+    luaL_argcheck(L, palette_bytes == sizeof canvas.palette, 7, "not 16 colours");
+    check_glyphs(L, cells, count, glyphs_bytes / canvas.lines);
+    memcpy(canvas.palette, palette, sizeof canvas.palette);
+    lua_Integer extent = count > 0 ? (lua_Integer)cells_extent(&canvas, count) : 0;
+    canvas.pixels = block_range(L, 1, luaL_checkinteger(L, 2), extent);
+    cells_draw(&canvas, (const uint8_t *)cells, (const uint8_t *)before, count);
+    return 0;
+}
+
 static const luaL_Reg block_methods[] = {
     {"size", l_block_size},
     {"__len", l_block_size},
@@ -357,6 +411,7 @@ static const luaL_Reg block_methods[] = {
     {"copy", l_block_copy},
     {"compare", l_block_compare},
     {"find", l_block_find},
+    {"draw_cells", l_block_draw_cells},
 #define NUMBER_METHODS(name)             \
     {"u" #name, l_block_u##name},        \
     {"i" #name, l_block_i##name},        \

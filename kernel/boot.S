@@ -8,6 +8,11 @@
  */
 #define MULTIBOOT2_MAGIC      0xe85250d6
 #define MULTIBOOT2_LOADER     0x36d76289
+#define CONSOLE_TAG           4           /* multiboot2 3.1.10, 3.1.11 */
+#define CONSOLE_EGA_TEXT      2
+#define FRAMEBUFFER_TAG       5
+#define FRAMEBUFFER_BITS      32
+#define TAG_OPTIONAL          1
 #define PVH_MAGIC             0x336ec578
 #define PVH_NOTE_TYPE         18          /* XEN_ELFNOTE_PHYS32_ENTRY */
 
@@ -36,6 +41,12 @@ multiboot2_header:
     .long 0                                 /* architecture: i386, 32-bit protected mode */
     .long multiboot2_header_end - multiboot2_header
     .long -(MULTIBOOT2_MAGIC + (multiboot2_header_end - multiboot2_header))
+    .align 8
+    .short CONSOLE_TAG, 0                   /* either console will do, and none */
+    .long 12, CONSOLE_EGA_TEXT
+    .align 8
+    .short FRAMEBUFFER_TAG, TAG_OPTIONAL    /* of any size; which one of them, grub.cfg says */
+    .long 20, 0, 0, FRAMEBUFFER_BITS
     .align 8
     .short 0, 0                             /* end tag */
     .long 8

@@ -3,6 +3,7 @@
  */
 #include "boot_info.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "panic.h"
@@ -15,6 +16,7 @@ enum multiboot2_tag_type {
     TAG_COMMAND_LINE = 1,
     TAG_LOADER = 2,
     TAG_MEMORY_MAP = 6,
+    TAG_FRAMEBUFFER = 8,
     TAG_ACPI_OLD = 14,
     TAG_ACPI_NEW = 15,
 };
@@ -27,6 +29,18 @@ struct multiboot2_memory_map {
     struct multiboot2_tag tag;
     uint32_t entry_size, entry_version;
 };
+
+struct multiboot2_framebuffer {         /* 3.6.12; colours as for FRAMEBUFFER_RGB */
+    struct multiboot2_tag tag;
+    uint64_t address;
+    uint32_t pitch_bytes, width, height;
+    uint8_t pixel_bits, kind;
+    uint16_t reserved;
+    struct boot_channel red, green, blue;
+} __attribute__((packed));
+
+#define FRAMEBUFFER_LIMIT (1ULL << 40)  /* as of lua_physical.c */
+#define FRAMEBUFFER_RGB 1               /* others: a palette, VGA's text screen */
 
 struct memory_entry {                   /* the same in multiboot2 and PVH */
     uint64_t address, length;
@@ -56,11 +70,44 @@ static void copy_rsdp(struct boot_info *boot, const uint8_t *from)
 
 static void add_region(struct boot_info *boot, const struct memory_entry *entry)
 {
+    if (entry->length == 0 || entry->address + entry->length <= entry->address)
+        return;
+    /* UEFI's map has a piece for each use that the firmware made of memory which is free now. */
+    if (boot->region_count > 0) {
+        struct boot_region *last = &boot->regions[boot->region_count - 1];
+        if (last->kind == entry->kind && last->address + last->length == entry->address) {
+            last->length += entry->length;
+            return;
+        }
+    }
     if (boot->region_count == BOOT_REGIONS)
         panic("boot", "more than %d regions in the memory map", BOOT_REGIONS);
-    if (entry->length > 0 && entry->address + entry->length > entry->address)
-        boot->regions[boot->region_count++] =
-            (struct boot_region){entry->address, entry->length, entry->kind};
+    boot->regions[boot->region_count++] =
+        (struct boot_region){entry->address, entry->length, entry->kind};
+}
+
+static bool channel_is_usable(const struct boot_channel *channel, unsigned pixel_bits)
+{
+    return channel->bits >= 1 && channel->bits <= 16 && channel->shift + channel->bits <= pixel_bits;
+}
+
+/* Another kind of screen than one of coloured pixels counts as none, and so does an odd description. */
+static void read_framebuffer(struct boot_info *boot, const struct multiboot2_framebuffer *tag)
+{
+    uint32_t pixel_bytes = (tag->pixel_bits + 7) / 8;
+    uint64_t bytes = (uint64_t)tag->pitch_bytes * tag->height;
+    if (tag->kind != FRAMEBUFFER_RGB || pixel_bytes < 2 || pixel_bytes > 4 || tag->width == 0
+        || tag->height == 0 || tag->pitch_bytes / pixel_bytes < tag->width || tag->address == 0
+        || tag->address + bytes < bytes || tag->address + bytes > FRAMEBUFFER_LIMIT
+        || !channel_is_usable(&tag->red, pixel_bytes * 8)
+        || !channel_is_usable(&tag->green, pixel_bytes * 8)
+        || !channel_is_usable(&tag->blue, pixel_bytes * 8))
+        return;
+    boot->framebuffer = (struct boot_framebuffer){
+        .address = tag->address, .pitch_bytes = tag->pitch_bytes, .width = tag->width,
+        .height = tag->height, .pixel_bytes = pixel_bytes,
+        .red = tag->red, .green = tag->green, .blue = tag->blue,
+    };
 }
 
 static void read_multiboot2_tag(struct boot_info *boot, const struct multiboot2_tag *tag)
@@ -76,6 +123,9 @@ static void read_multiboot2_tag(struct boot_info *boot, const struct multiboot2_
     case TAG_ACPI_OLD:
     case TAG_ACPI_NEW:
         copy_rsdp(boot, (const uint8_t *)body);
+        break;
+    case TAG_FRAMEBUFFER:
+        read_framebuffer(boot, (const void *)tag);
         break;
     case TAG_MEMORY_MAP: {
         const struct multiboot2_memory_map *map = (const void *)tag;

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BOOT_REGIONS 128
+#define BOOT_REGIONS 256
 
 enum boot_region_kind {             /* values of multiboot2 3.6.8 and of PVH alike (both are E820) */
     REGION_AVAILABLE = 1,
@@ -21,11 +21,26 @@ struct boot_region {
     uint32_t kind;
 };
 
+/* A linear picture in memory, as the loader has set it up: a pixel is a number of pixel_bytes bytes
+ * (little endian), in which each colour has `bits` bits from `shift` on. */
+struct boot_channel {
+    uint8_t shift, bits;
+};
+
+struct boot_framebuffer {
+    uint64_t address;               /* 0: there is none */
+    uint32_t pitch_bytes;           /* from one line to the next */
+    uint32_t width, height;         /* in pixels */
+    uint32_t pixel_bytes;           /* 2, 3 or 4 */
+    struct boot_channel red, green, blue;
+};
+
 struct boot_info {
     char loader[64];
     char command_line[1024];
     uint8_t rsdp[36];               /* copy of the ACPI root pointer, if the loader gave one */
     size_t rsdp_bytes;
+    struct boot_framebuffer framebuffer;
     size_t region_count;
     struct boot_region regions[BOOT_REGIONS];
 };

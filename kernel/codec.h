@@ -8,6 +8,8 @@
  *     codec_order.c                   the canonical order of keys
  *     codec_encode.c, codec_values.c, codec_array.c, codec_pairs.c    table → payload
  *     codec_references.c              the ids in a payload
+ *     codec_entries.c                 payloads as entries of a frame
+ *     codec_reach.c                   which tables lead to which
  *     fingerprint*.c, lua_fingerprint.c    has a table changed?
  *     lua_codec.c                     the table `codec` of a process
  *
@@ -25,6 +27,8 @@ int codec_encode_value(lua_State *L);   /* encode_value(v, names, miss, key) */
 int codec_decode(lua_State *L);         /* decode(payload, into, links) */
 int codec_decode_value(lua_State *L);   /* decode_value(payload, at, links) */
 int codec_references(lua_State *L);     /* references(payload, into): {count = n, id, …} → into | nil, err */
+int codec_entries(lua_State *L);        /* entries(ids, kinds, payloads, first, last, place, pointers, crc) → bytes, crc */
+int codec_reach(lua_State *L);          /* reach(stack, found, names, fresh, odd) → count */
 int codec_fingerprinter(lua_State *L);  /* fingerprinter([secret]), see lua_fingerprint.c */
 
 #endif

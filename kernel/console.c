@@ -1,10 +1,11 @@
-/* COM1 (16550, polled, 115200 8N1) and the VGA text screen, as bare as a panic needs them. The
+/* COM1 (16550, polled, 115200 8N1) and the screen, as bare as a panic needs them. The
  * real console is a Lua service; this file is for what happens before it and after it. */
 #include "console.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "framebuffer.h"
 #include "io.h"
 
 #define COM1 0x3f8
@@ -51,17 +52,24 @@ void console_write(const char *bytes, size_t length)
         serial_put(bytes[i]);
 }
 
-static void vga_put(char byte)
+/* On VGA's text screen and on the picture, whichever is there: what is written to the other is lost. */
+static void cell_put(unsigned column, unsigned row, uint8_t character)
+{
+    volatile uint16_t *screen = (volatile uint16_t *)VGA_TEXT;
+    screen[row * VGA_COLUMNS + column] = (uint16_t)(VGA_WHITE_ON_RED | character);
+    framebuffer_put(column, row, character, VGA_WHITE_ON_RED >> 8);
+}
+
+static void screen_put(char byte)
 {
     static unsigned row, column;
-    volatile uint16_t *screen = (volatile uint16_t *)VGA_TEXT;
     if (row == VGA_ROWS)
         return;                             /* the top of a panic says more than its end */
     if (byte != '\n' && column < VGA_COLUMNS)
-        screen[row * VGA_COLUMNS + column++] = (uint16_t)(VGA_WHITE_ON_RED | (uint8_t)byte);
+        cell_put(column++, row, (uint8_t)byte);
     if (byte == '\n') {
         while (column < VGA_COLUMNS)
-            screen[row * VGA_COLUMNS + column++] = VGA_WHITE_ON_RED | ' ';
+            cell_put(column++, row, ' ');
         row++;
         column = 0;
     }
@@ -73,6 +81,6 @@ void console_write_panic(const char *bytes, size_t length)
         if (bytes[i] == '\n')
             serial_put('\r');
         serial_put(bytes[i]);
-        vga_put(bytes[i]);
+        screen_put(bytes[i]);
     }
 }

@@ -14,5 +14,6 @@ void lua_clock_open(struct lua_State *L);    /* core.clock, core.halt, core.rand
 void lua_crc32c_open(struct lua_State *L);   /* core.crc32c */
 void lua_codec_open(struct lua_State *L);    /* core.codec */
 void lua_physical_open(struct lua_State *L); /* core.physical */
+void framebuffer_open(struct lua_State *L);  /* core.framebuffer, core.font */
 
 #endif

@@ -11,6 +11,8 @@ void lua_codec_open(lua_State *L)
         {"decode", codec_decode},
         {"decode_value", codec_decode_value},
         {"references", codec_references},
+        {"entries", codec_entries},
+        {"reach", codec_reach},
         {"fingerprinter", codec_fingerprinter},
         {NULL, NULL},
     };

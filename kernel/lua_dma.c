@@ -7,6 +7,8 @@
  *   e:memory(bytes) → zeroed block that the engine can reach, charged to the process
  *   e:prepare("in" | "out", block, position, count)     the next transfer: count bytes of the block
  *   e:start()     goes on by itself from here
+ *   e:launch("in" | "out", block, position, count, range, offset, value, …)
+ *       all of a transfer's beginning: prepare, these writes (as range:out8_each takes them), start
  *   e:stop()      the transfer is over, or is broken off; prepared or not, running or not
  *
  *     idle ─ prepare ─► prepared ─ start ─► running ─ stop ─► idle
@@ -28,6 +30,7 @@
 #include "capability.h"
 #include "io.h"
 #include "lua_bindings.h"
+#include "lua_port.h"
 #include "pages.h"
 #include "preempt.h"
 #include "process.h"
@@ -135,7 +138,8 @@ static uintptr_t check_bytes(lua_State *L, lua_Integer position, lua_Integer cou
     return address;
 }
 
-static int l_dma_prepare(lua_State *L)
+/* What arguments 2 to 5 say. → the engine, prepared */
+static struct engine *prepare(lua_State *L)
 {
     static const char *const directions[] = {"in", "out", NULL};
     bool into = luaL_checkoption(L, 2, NULL, directions) == 0;
@@ -151,17 +155,38 @@ static int l_dma_prepare(lua_State *L)
     io_out32(registers->table_port, (uint32_t)(uintptr_t)engine->table);
     engine->state = PREPARED;
     preempt_enable();
-    return 0;
+    return engine;
 }
 
-static int l_dma_start(lua_State *L)
+static void start(struct engine *engine)
 {
-    struct engine *engine = check_state(L, PREPARED, "no transfer is prepared");
     preempt_disable();
     memory_settles();
     engine->state = RUNNING;
     io_out8(engine->registers.command_port, engine->direction | engine->registers.start);
     preempt_enable();
+}
+
+static int l_dma_prepare(lua_State *L)
+{
+    prepare(L);
+    return 0;
+}
+
+static int l_dma_start(lua_State *L)
+{
+    start(check_state(L, PREPARED, "no transfer is prepared"));
+    return 0;
+}
+
+/* The writes are looked at before anything is prepared. */
+static int l_dma_launch(lua_State *L)
+{
+    struct port_writes writes;
+    port_writes_check(L, 6, &writes);
+    struct engine *engine = prepare(L);
+    port_writes_do(&writes);
+    start(engine);
     return 0;
 }
 
@@ -184,6 +209,7 @@ static const luaL_Reg methods[] = {
     {"memory", l_dma_memory},
     {"prepare", l_dma_prepare},
     {"start", l_dma_start},
+    {"launch", l_dma_launch},
     {"stop", l_dma_stop},
     {NULL, NULL},
 };

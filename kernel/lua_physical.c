@@ -1,9 +1,10 @@
 /* core.physical(address, bytes) → block over physical memory: device registers, the text screen,
- * ACPI tables. Mapped on demand and not cached. Memory that the page allocator hands out (and the
+ * ACPI tables. Mapped on demand and not cached; the picture on the screen may gather writes. Memory that the page allocator hands out (and the
  * kernel image) is refused: nobody may reach another's heap this way. So is page 0, whose absence
  * is what catches null pointers.
  */
 #include "block.h"
+#include "framebuffer.h"
 #include "lauxlib.h"
 #include "lua.h"
 #include "lua_bindings.h"
@@ -21,7 +22,9 @@ static int l_physical(lua_State *L)
     luaL_argcheck(L, bytes > 0 && bytes <= PHYSICAL_BYTES_MOST - address, 2, "not a size");
     if (pages_hold_any((uintptr_t)address, (size_t)bytes))
         luaL_error(L, "physical memory %I, %I is in use as memory", address, bytes);
-    if (!paging_map((uintptr_t)address, (size_t)bytes, PAGING_DEVICE))
+    bool combining = framebuffer_holds((uintptr_t)address, (size_t)bytes);
+    if (!paging_map((uintptr_t)address, (size_t)bytes,
+                    combining ? PAGING_COMBINING : PAGING_DEVICE))
         luaL_error(L, "not enough memory");
     block_push_physical(L, (uintptr_t)address, (size_t)bytes);
     return 1;

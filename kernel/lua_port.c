@@ -1,6 +1,8 @@
 /* Port ranges: core.ports(first, count) and their methods.
  *
  *   p:in8(o) in16 in32 → integer          p:out8(o, value) out16 out32
+ *   p:out8_each(o, value, …, q, o, value, …)    several registers in this order, those behind another range q in
+ *       that one; all arguments are looked at before the first is written (lua_port.h)
  *   p:in8s(o, block, position, count) …   bursts of `count` accesses of that width between one port
  *   p:out8s(o, block, position, count) …  and the block's bytes from `position` on
  *   p:slice(o, count) → narrower range    p:size() → number of ports
@@ -11,6 +13,7 @@
 #include "capability.h"
 #include "io.h"
 #include "lua_bindings.h"
+#include "lua_port.h"
 
 #define PORT_COUNT 65536
 
@@ -21,15 +24,50 @@ struct port_range {
 
 static const struct capability_kind port_kind;
 
-/* The port number for an access of `width` bytes at the offset in argument 2. */
-static uint16_t port_at(lua_State *L, unsigned width)
+/* The port number for an access of `width` bytes at the offset in that argument. */
+static uint16_t port_in(lua_State *L, const struct port_range *range, int index, unsigned width)
 {
-    const struct port_range *range = capability_check(L, 1, &port_kind);
-    lua_Integer offset = luaL_checkinteger(L, 2);
+    lua_Integer offset = luaL_checkinteger(L, index);
     if (offset < 0 || offset > (lua_Integer)range->count - (lua_Integer)width)
         luaL_error(L, "port offset %I (%d bytes) is outside a range of %d", offset, (int)width,
                    (int)range->count);
     return (uint16_t)(range->first + (uint32_t)offset);
+}
+
+static uint16_t port_at(lua_State *L, unsigned width)
+{
+    return port_in(L, capability_check(L, 1, &port_kind), 2, width);
+}
+
+void port_writes_check(lua_State *L, int index, struct port_writes *writes)
+{
+    const struct port_range *range = capability_check(L, index++, &port_kind);
+    int last = lua_gettop(L);
+    writes->count = 0;
+    while (index <= last) {
+        if (lua_isuserdata(L, index)) {
+            range = capability_check(L, index++, &port_kind);
+            continue;
+        }
+        luaL_argcheck(L, writes->count < PORT_WRITES_MOST, index, "too many writes");
+        writes->ports[writes->count] = port_in(L, range, index, 1);
+        writes->values[writes->count++] = (uint8_t)luaL_checkinteger(L, index + 1);
+        index += 2;
+    }
+}
+
+void port_writes_do(const struct port_writes *writes)
+{
+    for (unsigned i = 0; i < writes->count; i++)
+        io_out8(writes->ports[i], writes->values[i]);
+}
+
+static int l_port_out8_each(lua_State *L)
+{
+    struct port_writes writes;
+    port_writes_check(L, 1, &writes);
+    port_writes_do(&writes);
+    return 0;
 }
 
 /* Address of the block's bytes for a burst of (argument 5) accesses from (argument 4) on. */
@@ -106,6 +144,7 @@ static const luaL_Reg methods[] = {
     {"out8", l_port_out8}, {"out16", l_port_out16}, {"out32", l_port_out32},
     {"in8s", l_port_in8s}, {"in16s", l_port_in16s}, {"in32s", l_port_in32s},
     {"out8s", l_port_out8s}, {"out16s", l_port_out16s}, {"out32s", l_port_out32s},
+    {"out8_each", l_port_out8_each},
     {"slice", l_port_slice}, {"size", l_port_size}, {"__len", l_port_size},
     {NULL, NULL},
 };

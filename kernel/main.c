@@ -10,6 +10,7 @@
 #include "console.h"
 #include "cpu.h"
 #include "crash_record.h"
+#include "framebuffer.h"
 #include "lauxlib.h"
 #include "lua.h"
 #include "lua_bindings.h"
@@ -47,6 +48,7 @@ static void core_push(lua_State *L)
     lua_crc32c_open(L);
     lua_codec_open(L);
     lua_physical_open(L);
+    framebuffer_open(L);
     process_open(L);
     lua_pushstring(L, boot.command_line);
     lua_setfield(L, -2, "command_line");
@@ -93,6 +95,7 @@ void boot_main(uint32_t magic, const void *information)
     trap_start();                               /* exceptions and interrupts have handlers */
     boot_info_read(&boot, magic, information);  /* command line, memory map, ACPI */
     pages_start(&boot);                         /* page allocator and the final page tables */
+    framebuffer_start(&boot);                   /* a panic may draw */
     crash_record_start(&boot);                  /* what the last panic said is kept */
     timer_start();                              /* clock, 1000 Hz tick */
     syscall_start();                            /* the C library may call */

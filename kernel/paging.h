@@ -13,10 +13,11 @@ enum paging_access {
     PAGING_EXECUTE,         /* code: read and execute */
     PAGING_WRITE,           /* data: read and write */
     PAGING_DEVICE,          /* read and write, not cached */
+    PAGING_COMBINING,       /* the same, but writes may be gathered on their way: for pictures */
 };
 
 struct boot_info;
-/* Builds the final tables: RAM, the kernel image by its parts, the VGA text screen. Needs pages. */
+/* Builds the final tables: RAM, the kernel image by its parts, the screen. Needs pages. */
 void paging_start(const struct boot_info *boot);
 
 /* Maps or unmaps whole pages (address and bytes are rounded outward). False, with the pages before

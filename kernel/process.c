@@ -61,9 +61,13 @@ static void *process_alloc(void *process, void *block, size_t old_bytes, size_t 
         arena_free(arena, block, old_bytes);
         return NULL;
     }
+    /* For a new block Lua says of what kind it is (lua_Alloc, "old size"). A string is copied or concatenated into
+     * it at once; zeroing it first would be two fifths of what making a large one costs. */
+    bool string = !block && old_bytes == LUA_TSTRING;
     void *resized;
     do
-        resized = arena_resize(arena, block, old_bytes, new_bytes);
+        resized = string ? arena_alloc_unfilled(arena, new_bytes)
+                         : arena_resize(arena, block, old_bytes, new_bytes);
     while (!resized && memory_reclaim());
     return resized;
 }

@@ -26,6 +26,7 @@ local DESCRIBE_TRIES <const>, DESCRIBE_PAUSE_SECONDS <const> = 4, 0.1
 
 local capabilities <const> = require "kernel.capabilities"
 local supervision <const> = require "kernel.services"
+local replacements_module <const> = require "kernel.replacements"
 
 local machine <const> = require("kernel.machine").new(core, {
   bus_master = function() return require "drivers.ata.bus_master" end,
@@ -42,7 +43,7 @@ local program <const> = machine.configuration("run")
 local options <const> = machine.options()
 local safe <const> = options.safe == "1"
 processes.epoch = machine.set_clock()
-processes.session = "services.child_session"
+processes.session, processes.program = "services.child_session", "services.program"
 local crashes <const> = require("kernel.crash_log").new(core, processes.epoch)
 local console, disk
 
@@ -80,8 +81,28 @@ local function shut_down(what, status, on_failure)
   if request then scheduler.after(CLOSE_SECONDS, function() ipc.abandon(request) end) end
 end
 
+local shell, shell_started, shell_pause, shell_lives = nil, 0, 0, 0
+
+local replacements <const> = replacements_module.new{after = scheduler.after, log = log}
+local services <const> = supervision.new{
+  core = core, processes = processes, after = scheduler.after, log = log, record = crashes.add, replacements = replacements,
+  ask = ask,
+}
+
+-- The shell is started here and not by the services' supervisor, but its code can be replaced like theirs.
+local function list_services()
+  local rows <const> = services.list()
+  if shell_lives > 0 then
+    local row <const> = replacements.status("shell")
+    row.name, row.id, row.lives, row.state = "shell", shell and shell.id, shell_lives, shell and "running" or "down"
+    rows[#rows + 1] = row
+  end
+  return rows
+end
+
 local calls <const> = require("kernel.calls").new{
   core = core, scheduler = scheduler, ipc = ipc, processes = processes, log = log, crashes = crashes,
+  list_services = list_services, replacements = replacements,
   power = function(what, process)
     scheduler.block(process)
     shut_down(what, 0, function(reason) scheduler.wake(process, nil, reason) end)
@@ -126,30 +147,39 @@ local function start_program(store)
 end
 
 -- A shell that ends comes back: at once after a session, more slowly the more often it fails at its start.
-local shell_started, shell_pause = 0, 0
+local shell_makes_way = false
 local start_shell
 
 local function shell_ended(store, outcome)
+  shell = nil
+  if shell_makes_way then
+    shell_makes_way = false
+    return start_shell(store)
+  end
   local text <const> = describe_end(outcome)
   log("the shell ended: " .. text)
   -- Ending it is what two Ctrl-C do, and no crash.
   if outcome.how == "error" or outcome.how == "fault" then
     crashes.add{kind = "shell", name = "shell", how = outcome.how, text = text}
   end
+  if replacements.ended("shell", (text:match("^[^\n]*"))) then return start_shell(store) end
   local lived <const> = (core.clock() - shell_started) / 1e9
   shell_pause = lived > SHELL_LIVES_SECONDS and 0 or math.min(2 * shell_pause + 0.1, LONGEST_PAUSE_SECONDS)
   scheduler.after(shell_pause, function() start_shell(store) end)
 end
 
 function start_shell(store)
-  shell_started = core.clock()
-  local shell <const>, err <const> = processes.create{
+  shell_started, shell_lives = core.clock(), shell_lives + 1
+  local err
+  shell, err = processes.create{
     name = "shell", module = "services.shell", service = true, memory = shell_memory(), console = console,
     privileges = {power = true, services = true}, operator = true, line_end = "\r\n",
     on_end = function(_, outcome) shell_ended(store, outcome) end,
-    unsafe = options.unsafe_libraries == "1", reports = "shell.errors",
+    unsafe = options.unsafe_libraries == "1", reports = "shell.errors", texts = replacements.texts("shell"),
     grants = {
-      store = store.endpoint, console = core.endpoint(console.id),
+      store = store.endpoint, console = core.endpoint(console.id), safe = safe, life = shell_lives,
+      -- A shell that was put in place of the first one at the start is the first that a person meets.
+      is_start = shell_lives == 1 or shell_lives == 2 and replacements.status("shell").sure == true,
       banner = {
         version = VERSION, disk = store.description, state = store.state, warnings = store.warnings,
         last_time = crashes.last_words(),
@@ -157,6 +187,20 @@ function start_shell(store)
     },
   }
   if not shell then log("the shell does not start: " .. err) end
+end
+
+-- Nobody asks the shell anything: it lives when it has not ended.
+local function declare_shell(store)
+  replacements.declare("shell", {
+    module = "services.shell", asks = true,
+    alive = function(on_answer) scheduler.after(SHELL_LIVES_SECONDS, function() on_answer(shell ~= nil) end) end,
+    restart = function()
+      if not shell then return end
+      shell_makes_way = true
+      processes.finish(shell, {how = "killed", n = 0})
+    end,
+  })
+  start_shell(store)
 end
 
 --- The disk service's answer to "describe" → {endpoint=, description=, state=, warnings=}.
@@ -178,7 +222,7 @@ local function describe_disk(tries)
     if err == "dead" and tries > 1 then
       return scheduler.after(DESCRIBE_PAUSE_SECONDS, function() describe_disk(tries - 1) end)
     end
-    local start <const> = program and start_program or start_shell
+    local start <const> = program and start_program or declare_shell
     start(store_facts(found, err))
   end, "describe")
 end
@@ -195,13 +239,12 @@ end
 
 -- --- boot ----------------------------------------------------------------------------------------------------------------
 
-local services <const> = supervision.new{
-  core = core, processes = processes, after = scheduler.after, log = log, record = crashes.add,
-}
 console = services.start{
-  name = "console", module = "services.console", privileges = {interrupt = true},
-  rows = program and capabilities.run_console or capabilities.console,
-  grants = {program = program ~= nil, headless = options.headless == "1"},
+  name = "console", module = "services.console", privileges = {interrupt = true}, asks = true,
+  rows = program and capabilities.run_console or capabilities.console_on(core.framebuffer),
+  grants = {
+    program = program ~= nil, headless = options.headless == "1", framebuffer = core.framebuffer, font = core.font,
+  },
 }
 disk = services.start{
   name = "disk", module = "services.disk", rows = machine.disk_channels(options.dma ~= "0" and not safe), privileges = {},

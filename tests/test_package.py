@@ -74,6 +74,25 @@ def test_the_installed_launcher_boots_its_own_guest_and_the_folder_s_image(insta
     assert "file.filename=khoros.img" in result.stdout
 
 
+@pytest.mark.slow
+def test_the_installed_launcher_needs_qemu_and_nothing_else(installed, tmp_path):
+    """A PATH on which only QEMU is: no compiler, no GRUB, no shell, and no clone in sight. The second run finds what the first left."""
+    (tmp_path / "bin").mkdir()
+    qemu = shutil.which("qemu-system-x86_64")
+    assert qemu is not None
+    (tmp_path / "bin" / "qemu-system-x86_64").symlink_to(qemu)
+    environment = {"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path), "PYTHONPATH": str(installed)}
+
+    def run(code: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-m", "khoros.diskutil.launch", "run", "-e", code], env=environment, cwd=tmp_path,
+                              capture_output=True, text=True, timeout=120)  # fmt: skip
+
+    first = run('root.n = 6 * 7; commit(); print(root.n)')
+    assert (first.returncode, first.stdout) == (0, "42\n"), first.stderr
+    second = run('print(root.n); error "no more"')
+    assert (second.returncode, second.stdout) == (1, "42\n") and "no more" in second.stderr
+
+
 def test_import_khoros_loads_nothing_until_it_is_used(installed, tmp_path):
     code = (
         "import sys, khoros; before = set(sys.modules); khoros.open; "

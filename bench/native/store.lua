@@ -1,13 +1,16 @@
--- A store in a file, natively: store.lua LUA_FOLDER IMAGE CODEC WORK COUNT. CODEC: "c" or "lua". Prints "RATE UNIT" of one work:
+-- A store in a file, natively: store.lua LUA_FOLDER IMAGE CODEC WORK COUNT [cpu]. CODEC: "c" or "lua". With cpu, time is that
+-- of the CPU. Prints "RATE UNIT" of one work:
 --
 --     commit_1       commits of one changed object a second, through a session
 --     commit_1000    new objects a second, 1000 a commit, each encoded and handed to the store
 --     load_all       objects a second, through a session that touches all of what commit_1000 left
 --     open           seconds from opening the file to one object's field
+--     get            seconds of a read by path, each of another part, which holds a thousand references
 --     nothing        commits in a session of COUNT loaded tables of which none has changed, tables looked at a second
 --     nothing_encoded    the same without fingerprints
 
-local native <const>, folder <const>, image <const>, codec_name <const>, work_name <const>, count_text <const> = ...
+local native <const>, folder <const>, image <const>, codec_name <const>, work_name <const>, count_text <const>,
+  clock_name <const> = ...
 package.path = folder .. "/?.lua"
 
 local layout <const> = require "fs.layout"
@@ -16,11 +19,13 @@ local store_module <const> = require "fs.store"
 local codec <const> = codec_name == "c" and native.codec or require "fs.codec"
 local COUNT <const> = math.tointeger(count_text)
 local BATCH <const> = 1000
+local GETS <const> = 10
 
 local store
 local function open_store()
   store = assert(store_module.open{device = native.device(image), primitives = {
-    crc32c = native.crc32c, now = native.now, random = native.random, references = native.codec and native.codec.references,
+    crc32c = native.crc32c, now = native.now, random = native.random,
+    references = native.codec and native.codec.references, entries = native.codec and native.codec.entries,
   }})
   return store
 end
@@ -29,10 +34,15 @@ local function open_session(of_codec)
   return objects.open{store = open_store(), codec = of_codec or codec, environment = {}}
 end
 
+local function now()
+  local time <const>, of_cpu <const> = native.clock()
+  return clock_name == "cpu" and of_cpu or time
+end
+
 local function seconds(act)
-  local before <const> = native.clock()
+  local before <const> = now()
   act()
-  return (native.clock() - before) / 1e9
+  return (now() - before) / 1e9
 end
 
 -- Of about 60 bytes, encoded.
@@ -115,10 +125,24 @@ function works.open()
   local taken <const> = seconds(function()
     local session <const> = open_session()
     local parts <const> = session.root
-    assert(parts[#parts // 2][500].count > 0)
+    assert(parts[(#parts + 1) // 2][500].count > 0)
   end)
   store.close()
   return taken, "s"
+end
+
+function works.get()
+  local session <const> = open_session()
+  local parts <const> = session.root
+  local last <const>, found = #parts, 0
+  local taken <const> = seconds(function()
+    for number = 1, GETS do
+      found = found + parts[(number - 1) * last // GETS + 1][number * 37 % BATCH + 1].count
+    end
+  end)
+  assert(found > 0)
+  store.close()
+  return taken / GETS, "s"
 end
 
 local function commits_of_nothing(of_codec)

@@ -7,12 +7,14 @@ from typing import Any
 import click
 
 from .. import entries, paths, sizes
+from ..bulk import collector_off
 from ..image import Image
 from ..places import Places
 from ..space import stored_bytes
 from ..usage import Large, Usage, Use, largest
 from . import options
 from .opening import open_image
+from .progress import progress_line
 
 
 @click.command("du")
@@ -33,11 +35,11 @@ def command(image: str, path: str, at: str | None, depth: int, summary: bool, in
     place only, so the rows of a level add up. What nothing leads to has a row of its own. Exit code 1 if something could
     not be read.
     """
-    with open_image(image, at=at) as opened:
+    with open_image(image, at=at) as opened, collector_off(), progress_line() as show:
         if count is not None:
             _print_largest(opened, count, in_bytes, as_json)
             return 0
-        usage = Usage(opened)
+        usage = Usage(opened, lambda met: show("objects", met, 0))
         rows = usage.below(opened.at_path(path), path if path.startswith(paths.ROOT) else (
             f"{paths.ROOT}.{path}"), 0 if summary else depth)
         rest = stored_bytes(opened.store) - rows[0].bytes if rows and path == paths.ROOT else 0

@@ -35,7 +35,8 @@ def command(image: str, size_bytes: int | None, label: str | None, uuid: str | N
     """Make a store in IMAGE, empty or filled with data.
 
     -d: each file becomes a value under its name without .json or .msgpack, each folder a table, all in one transaction.
-    --bootable: IMAGE is a disk with a GPT; GRUB and the kernel are on it, and the store has a partition.
+    --bootable: IMAGE is a disk with a GPT; GRUB for BIOS and UEFI and the kernel are on it, and the store has a
+    partition.
 
     A file is made beside its place and renamed; it is sparse. With --uuid and SOURCE_DATE_EPOCH the same options give
     identical bytes. A file or partition that holds something is refused without -f.

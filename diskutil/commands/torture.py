@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +11,14 @@ import click
 
 from . import options
 from .interruption import interruptible
+from .progress import Show, progress_line
 
 if TYPE_CHECKING:
     from ..torture.campaign import Campaign, Kept, Outcome
     from ..torture.workloads import Subject
 
 _FAILED, _INTERRUPTED = 1, 130
-_DRAW_SECONDS, _BAR_WIDTH, _STEPS_SHOWN = 0.2, 20, 12
+_STEPS_SHOWN = 12
 
 
 @click.command("torture")
@@ -52,8 +50,8 @@ def command(seed: int, states: int, full: bool, seconds: float | None, chosen: s
             return _one_case(case, subject, folder, as_json, stop)
         settings = campaign.Settings(seed, states, full, seconds, _numbers(chosen), folder)
         work = campaign.Campaign(settings, subject)
-        with _progress() as draw:
-            outcome = work.run(draw, stop)
+        with progress_line() as show:
+            outcome = work.run(_drawing(show), stop)
     if as_json:
         options.print_json(_document(work, outcome))
     else:
@@ -70,30 +68,16 @@ def _numbers(text: str) -> tuple[int, ...]:
         raise click.BadParameter(f"{text} is no list of rows", param_hint="--rows") from error
 
 
-@contextmanager
-def _progress() -> Iterator[Callable[[float, Outcome, int], None]]:
-    """Draws one line on a terminal, which is gone afterwards."""
-    terminal, started, drawn = sys.stderr.isatty(), time.monotonic(), 0.0
+def _drawing(show: Show) -> Callable[[float, Outcome, int], None]:
+    """What a campaign tells of itself, as a progress line."""
+    started = time.monotonic()
 
     def draw(done: float, outcome: Outcome, row: int) -> None:
-        nonlocal drawn
-        now = time.monotonic()
-        if not terminal or now - drawn < _DRAW_SECONDS:
-            return
-        drawn = now
         states = sum(total.states for total in outcome.reached.values())
-        full = int(_BAR_WIDTH * done)
-        line = (f"[{'█' * full}{'·' * (_BAR_WIDTH - full)}] {done:4.0%}  row {row}  {states:,} states  "
-                f"{states / max(now - started, 0.1):,.0f}/s  {len(outcome.failures)} failures")
-        sys.stderr.write("\r\x1b[K" + line[:shutil.get_terminal_size().columns - 1])
-        sys.stderr.flush()
+        show(f"row {row}", round(1000 * done), 1000,
+             f"{states:,} states  {states / max(time.monotonic() - started, 0.1):,.0f}/s  {len(outcome.failures)} failures")
 
-    try:
-        yield draw
-    finally:
-        if drawn:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+    return draw
 
 
 def _one_case(text: str, subject: Subject, folder: Path, as_json: bool, stop: Callable[[], bool]) -> int:

@@ -62,7 +62,7 @@ local SCRATCH_BYTES <const> = {0xAE, 0x51}
 local SEND_SECONDS <const> = 2        -- 16 bytes at 110 baud
 local DRAIN_LIMIT <const> = 4096      -- bytes taken from the UART at a time: a line without end must not hold a process
 local INTERRUPT_SLICE_SECONDS <const> = 0.1
-local REST_SECONDS <const> = 0.05
+local REST_SECONDS <const> = 0.2       -- a host that emulates the line may be busy with other things
 local POLL_SLEEP_SECONDS <const> = 0.001      -- at 115200 baud the FIFO fills in 1.4 ms
 
 local ERRORS <const> = {overruns = LINE.OVERRUN, parity_errors = LINE.PARITY, framing_errors = LINE.FRAMING, breaks = LINE.BREAK}
@@ -177,7 +177,7 @@ function serial.new(parts)
   function line.write(bytes)
     local position = 1
     while position <= #bytes do
-      if not waiting.poll(clock, sleep, SEND_SECONDS, can_send) then
+      if not can_send() and not waiting.poll(clock, sleep, SEND_SECONDS, can_send) then
         counters.send_timeouts = counters.send_timeouts + 1
         return nil, failure.new("timeout", "the serial line takes no bytes", {sent = position - 1})
       end

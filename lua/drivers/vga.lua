@@ -1,16 +1,13 @@
--- VGA text screen: 80x25 cells in memory, cursor in the CRT controller.
+-- VGA text screen: 80x25 cells in memory, cursor in the CRT controller; a display for drivers.screen.
 --
---     vga.lua            this file: brings memory and cursor up to date
---     vga/terminal.lua   VT100 interpreter, over
---     vga/grid.lua       cells and scroll-back
+--     vga.lua            this file: memory and cursor
 --     vga/cp437.lua      Unicode → the font
 --
--- A write changes the grid first; then each row of the screen that differs from what memory shows
--- goes out as one string. So a page of output that scrolls forty times costs one pass over 25 rows.
 -- Source: IBM VGA Technical Reference, "CRT controller registers" and "Alphanumeric modes".
 
+local cp437 <const> = require "drivers.vga.cp437"
 local registers <const> = require "drivers.registers"
-local terminal <const> = require "drivers.vga.terminal"
+local screen <const> = require "drivers.screen"
 
 local vga <const> = {}
 
@@ -39,22 +36,23 @@ function vga.new(parts)
   local columns <const>, rows <const> = parts.columns or 80, parts.rows or 25
   assert(#memory >= columns * rows * CELL_BYTES, "the screen's memory is too small")
   local row_bytes <const> = columns * CELL_BYTES
-  local term <const> = terminal.new{columns = columns, rows = rows, reply = parts.reply}
-  local shown <const> = {}          -- what memory holds, by row
-  local back = 0                    -- how many rows the view lies before the end
-  local cursor_shown                -- what the CRT controller was told last
+  local cursor_shown                -- what the CRT controller was told last: a cell, -1: off
 
   local function crtc_write(register, value)
     crtc:out8(PORT.index, register)
     crtc:out8(PORT.data, value)
   end
 
-  -- The cursor is hidden while the view is elsewhere.
-  local function show_cursor()
-    local visible = term.cursor_visible and back == 0
-    local cell = visible and (term.y - 1) * columns + term.x - 1 or -1
+  local display <const> = {columns = columns, rows = rows, charset = {glyph = cp437.byte, glyph_bits = 8}}
+
+  function display.show(first, list)
+    memory:write((first - 1) * row_bytes, table.concat(list))
+  end
+
+  function display.cursor(x, y)
+    local cell = x and (y - 1) * columns + x - 1 or -1
     if cell == cursor_shown then return end
-    if not visible then
+    if cell == -1 then
       crtc_write(CRTC.cursor_start, CURSOR_OFF)
     else
       if cursor_shown == -1 or not cursor_shown then crtc_write(CRTC.cursor_start, CURSOR_FIRST_LINE) end
@@ -64,54 +62,10 @@ function vga.new(parts)
     cursor_shown = cell
   end
 
-  -- Neighbouring rows that changed go out together.
-  local function show()
-    local y = 1
-    while y <= rows do
-      local run = {}
-      local first = y
-      while y <= rows do
-        local bytes = term.grid:view_bytes(y, back)
-        if bytes == shown[y] then break end
-        shown[y] = bytes
-        run[#run + 1] = bytes
-        y = y + 1
-      end
-      if #run > 0 then memory:write((first - 1) * row_bytes, table.concat(run)) end
-      y = y + 1
-    end
-    show_cursor()
-  end
-
   crtc_write(CRTC.start_high, 0)
   crtc_write(CRTC.start_low, 0)
   crtc_write(CRTC.cursor_end, CURSOR_LAST_LINE)
-  show()
-
-  local screen = {}
-
-  --- Interprets bytes and shows the result; a view that was scrolled back returns to the end.
-  function screen.write(bytes)
-    term:feed(bytes)
-    back = 0
-    show()
-  end
-
-  --- → columns, rows.
-  function screen.size() return columns, rows end
-
-  --- Moves the view by `count` rows, positive: towards older ones → how many rows it now lies
-  --- before the end.
-  function screen.scroll(count)
-    back = math.max(0, math.min(term.grid:history_rows(), back + count))
-    show()
-    return back
-  end
-
-  --- The same by pages of one row less than the screen.
-  function screen.scroll_pages(count) return screen.scroll(count * (rows - 1)) end
-
-  return screen
+  return screen.new(display, parts.reply)
 end
 
 return vga

@@ -20,6 +20,7 @@ local checkpoint <const> = {}
 
 local RECORD <const>, SEGMENT <const> = layout.checkpoint, layout.segment_record
 local TREES <const> = {"object", "segment", "transaction"}
+local NOTHING <const>, entry_size <const>, parse_pointer <const> = entry.NOTHING, entry.size, entry.parse_pointer
 
 --- The record of a store that never had a checkpoint.
 function checkpoint.empty()
@@ -80,21 +81,28 @@ function checkpoint.record_bytes(count)
   return entry.size(RECORD.size + count * snapshots.BYTES)
 end
 
---- Counts what changes in the object index, and moves live bytes between segments.
+--- Counts what changes in the object index, and which live bytes go from or to each segment: `totals.moved`.
 local function accounting(volume, totals)
-  local segments <const>, shape <const> = volume.segments, volume.geometry
+  local moved <const>, segment_of_place <const> = totals.moved, volume.geometry.segment_of_place
   local function count(pointer, sign)
-    if pointer == entry.NOTHING then return end
-    local place <const>, _, payload_bytes <const> = entry.parse_pointer(pointer)
-    local bytes <const> = entry.size(payload_bytes)
-    totals.count, totals.bytes = totals.count + sign, totals.bytes + sign * bytes
-    if not segments:account(shape.segment_of_place(place), sign * bytes) then
-      totals.fault = totals.fault or ("live bytes of segment %d"):format(shape.segment_of_place(place))
-    end
+    if pointer == NOTHING then return end
+    local place <const>, _, payload_bytes <const> = parse_pointer(pointer)
+    local bytes <const>, segment <const> = sign * entry_size(payload_bytes), segment_of_place(place)
+    totals.count, totals.bytes = totals.count + sign, totals.bytes + bytes
+    moved[segment] = (moved[segment] or 0) + bytes
   end
   return function(old, new)
     count(new, 1)
     count(old, -1)
+  end
+end
+
+--- Moves live bytes between the segments, each once, as `accounting` has counted them.
+local function move_live_bytes(volume, totals)
+  for segment, bytes in pairs(totals.moved) do
+    if bytes ~= 0 and not volume.segments:account(segment, bytes) then
+      totals.fault = totals.fault or ("live bytes of segment %d"):format(segment)
+    end
   end
 end
 
@@ -254,6 +262,7 @@ local function write_trees(volume, transaction, totals, plan, list)
   local err, done
   trees.object, err = volume.objects:write(put_shared, accounting(volume, totals), visit_page)
   done = trees.object
+  if done then move_live_bytes(volume, totals) end
   if done then done, err = write_snapshots(volume, list, alike_writer(transaction), put_shared, totals) end
   if done and totals.fault then return errors.new("corrupt", "the segment table makes no sense: " .. totals.fault) end
   if done then trees.transaction, err = volume.transactions:write(put, nil, visit_page) end
@@ -271,7 +280,7 @@ end
 --- durable.
 local function write_transaction(volume, plan)
   local transaction <const>, list <const> = volume.log:begin(), next_snapshots(volume, plan)
-  local totals <const> = {count = volume.record.object_count, bytes = volume.record.object_bytes}
+  local totals <const> = {count = volume.record.object_count, bytes = volume.record.object_bytes, moved = {}}
   if plan.moves then
     local moved <const>, err = plan.moves(transaction)
     if not moved then return nil, err end

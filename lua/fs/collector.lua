@@ -16,6 +16,7 @@
 -- holds an id of garbage and outlives the store that it had it from. Ascending order makes that rarer: what refers mostly has
 -- the smaller id. Snapshots and history have indexes of their own, in which nothing is deleted.
 
+local columns <const> = require "fs.columns"
 local layout <const> = require "fs.layout"
 local entry <const> = require "fs.entry"
 local errors <const> = require "fs.errors"
@@ -34,7 +35,7 @@ local READ_BATCH <const>, SWEEP_BATCH <const>, STEP <const> = 256, 2048, 1024
 local methods <const> = {}
 methods.__index = methods
 
---- collector.new{scan = references.scan, wrote = function(id, sequence) told of every deletion} → collector, idle.
+--- collector.new{scan = references.scan, wrote = function(ids, count, sequence) told of every deletion} → collector, idle.
 function collector.new(options)
   return setmetatable({
     scan = options.scan, wrote = options.wrote, phase = "idle", noted = {}, looking = false, marked = 0, swept = 0, swept_bytes = 0,
@@ -153,8 +154,8 @@ function methods:is_condemned(id)
   return self.phase == "sweeping" and id < self.watermark and not self.set:has(id)
 end
 
---- Condemned objects of one leaf, appended to `entries`. Returns bytes of their entries | nil, err.
-local function condemned_of(self, volume, leaf, page, entries)
+--- Condemned objects of one leaf, appended to `entries`, which are columns, and what points to them to `pointers`. Returns bytes of their entries | nil, err.
+local function condemned_of(self, volume, leaf, page, entries, pointers)
   local bytes = 0
   for slot in index.each_slot(page) do
     local id <const> = leaf * layout.PAGE_FANOUT + slot
@@ -162,7 +163,8 @@ local function condemned_of(self, volume, leaf, page, entries)
       local pointer <const>, err = volume.objects:find(id)
       if pointer == nil then return nil, err end
       if pointer then
-        entries[#entries + 1] = {id = id, kind = KIND_DELETE, pointer = pointer}
+        columns.add(entries, id, KIND_DELETE, "", false)
+        pointers[entries.count] = pointer
         bytes = bytes + entry.size((select(3, entry.parse_pointer(pointer))))
       end
     end
@@ -170,44 +172,47 @@ local function condemned_of(self, volume, leaf, page, entries)
   return bytes
 end
 
---- Gathers the next condemned objects. Returns {entries, bytes, looked = objects looked at, leaf = where it goes on, nil for nowhere} |
+--- Gathers the next condemned objects. Returns {entries, pointers, bytes, looked = objects looked at, leaf = where it goes on, nil for nowhere} |
 --- nil, err.
 local function gather(self, volume, most)
-  local entries <const>, bytes, leaves, next_leaf = {}, 0, 0, self.leaf
-  while #entries < SWEEP_BATCH and leaves * layout.PAGE_FANOUT < most do
+  local entries <const>, pointers <const>, bytes, leaves, next_leaf = columns.new(), {}, 0, 0, self.leaf
+  while entries.count < SWEEP_BATCH and leaves * layout.PAGE_FANOUT < most do
     local leaf <const>, page = volume.objects:next_leaf(next_leaf)
     if leaf == nil then return nil, page end
     if not leaf or leaf * layout.PAGE_FANOUT >= self.watermark then
       next_leaf = nil
       break
     end
-    local gained <const>, err = condemned_of(self, volume, leaf, page, entries)
+    local gained <const>, err = condemned_of(self, volume, leaf, page, entries, pointers)
     if not gained then return nil, err end
     bytes, leaves, next_leaf = bytes + gained, leaves + 1, leaf + 1
   end
-  return {entries = entries, bytes = bytes, looked = math.max(1, leaves * layout.PAGE_FANOUT), leaf = next_leaf}
+  return {
+    entries = entries, pointers = pointers, bytes = bytes, looked = math.max(1, leaves * layout.PAGE_FANOUT), leaf = next_leaf,
+  }
 end
 
 --- Bytes of deleted objects that a snapshot holds.
-local function held_of(volume, entries)
+local function held_of(volume, pointers)
   local held = 0
-  for _, item in ipairs(entries) do
-    if snapshots.holds(volume, item.pointer) then
-      held = held + entry.size((select(3, entry.parse_pointer(item.pointer))))
+  for _, pointer in ipairs(pointers) do
+    if snapshots.holds(volume, pointer) then
+      held = held + entry.size((select(3, entry.parse_pointer(pointer))))
     end
   end
   return held
 end
 
---- Deletes objects with one system transaction. Returns true | nil, err.
-local function delete(self, volume, entries, bytes)
-  local change <const> = {growth = -bytes, payload = -bytes, held = held_of(volume, entries)}
+--- Deletes what was gathered with one system transaction. Returns true | nil, err.
+local function delete(self, volume, found)
+  local entries <const>, bytes <const> = found.entries, found.bytes
+  local change <const> = {growth = -bytes, payload = -bytes, held = held_of(volume, found.pointers)}
   local admitted <const>, err = space.admit(volume, entries, "", change)
   if not admitted then return nil, err end
   local written <const>, problem = writing.write(volume, entries, layout.COMMIT_SYSTEM, "", change)
   if not written then return nil, problem end
-  for _, item in ipairs(entries) do self.wrote(item.id, written.sequence) end
-  self.swept, self.swept_bytes = self.swept + #entries, self.swept_bytes + bytes
+  self.wrote(entries.ids, entries.count, written.sequence)
+  self.swept, self.swept_bytes = self.swept + entries.count, self.swept_bytes + bytes
   return true
 end
 
@@ -221,8 +226,8 @@ local function step_sweeping(self, volume, budget)
   while budget > 0 do
     local found <const>, unreadable = gather(self, volume, budget)
     if not found then return fail(self, unreadable) end
-    if #found.entries > 0 then
-      local deleted <const>, err = delete(self, volume, found.entries, found.bytes)
+    if found.entries.count > 0 then
+      local deleted <const>, err = delete(self, volume, found)
       if not deleted then return fail(self, err) end
     end
     -- Only now: after an error the same leaves are looked at again.
@@ -252,14 +257,16 @@ function methods:run(volume)
   return true
 end
 
---- collector:note(entries, referred): a commit is about to write these entries, which refer to those ids outside of it. Before, not
+--- collector:note(columns, referred): a commit is about to write these entries, which refer to those ids outside of it. Before, not
 --- after: an error that is raised in between must not leave what was written unknown. When it is done, it is `noted`.
 function methods:note(entries, referred)
   if self.phase == "idle" then return end
-  for _, item in ipairs(entries) do
-    if item.kind ~= KIND_DELETE and item.id < self.watermark and not self.set:has(item.id) then
-      self.noted[#self.noted + 1] = item.id
-      self.set:add(item.id)
+  local ids <const>, kinds <const> = entries.ids, entries.kinds
+  for position = 1, entries.count do
+    local id <const> = ids[position]
+    if kinds[position] ~= KIND_DELETE and id < self.watermark and not self.set:has(id) then
+      self.noted[#self.noted + 1] = id
+      self.set:add(id)
     end
   end
   if self.phase == "sweeping" then return end

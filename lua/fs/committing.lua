@@ -104,27 +104,26 @@ function committing.scan(session)
   return changed, encoded
 end
 
--- What is reachable from `t`, a table, function or cell, through new ones only, and is new: these, chunks, long strings. Added to
--- `found`. -> how many
-local function find_new(session, t, found)
+-- Counts what is reachable from a loaded table, function or cell through new ones only, and is new: these, chunks, long strings.
+-- -> function(t) → how many that were not counted yet
+local function counter(session)
   local map <const>, strings <const>, functions <const> = session.map, session.loading.strings, session.functions
-  local names <const>, metatable_of <const> = map.names, session.metatables.metatable_of
-  local stack, top = { t }, 1
+  local names <const>, metatable_of <const>, reach <const> = map.names, session.metatables.metatable_of, session.reach
+  local found, plain, odd = {}, {}, {} -- the stacks of plain tables and of whatever else is to be looked at
   local count = 0
-  local function push(v)
+  local function push(v, stack)
     found[v] = true
     count = count + 1
-    top = top + 1
-    stack[top] = v
+    stack[#stack + 1] = v
   end
-  local function meet(v, held)
+  local function meet(v, container)
     local kind <const> = type(v)
     if kind == "table" and names[v] == nil and not found[v] then
       stubs.touch(v) -- one of another session: its content is copied
-      push(v)
+      push(v, odd)
     elseif kind == "function" and names[v] == nil and not found[v] and functions.record(v) then
-      push(v)
-    elseif kind == "string" and #v > CHUNK_BYTES and not found[v] and not long_strings.known(strings, v, held) then
+      push(v, odd)
+    elseif kind == "string" and #v > CHUNK_BYTES and not found[v] and not long_strings.known(strings, v, map.held[container]) then
       found[v] = true
       count = count + 1
     end
@@ -134,49 +133,47 @@ local function find_new(session, t, found)
     if names[chunk] == nil and not found[chunk] then
       found[chunk] = true
       count = count + 1
-      meet(chunk.text)
+      meet(chunk.text, chunk)
     end
     for _, cell in ipairs(functions.cells_of(f)) do
       if names[cell] == nil and not found[cell] then
-        push(cell)
+        push(cell, odd)
       end
     end
   end
-  local function meet_fields(current, held)
-    if map_handles.state(current) then
-      map_handles.each_value(current, function(value) meet(value) end)
-      return
-    end
-    for key, value in next, current do
-      if type(key) ~= "string" then
-        meet(key)
+  local function look_at(current)
+    if type(current) ~= "table" then
+      if map.is_cell(current) then
+        meet(current(), current)
+      else
+        meet_parts(current)
       end
-      meet(value, held)
-    end
-    meet(metatable_of(current) or nil)
-  end
-  while top > 0 do
-    local current = stack[top]
-    stack[top] = nil
-    top = top - 1
-    if type(current) == "table" then
-      meet_fields(current, map.held[current])
-    elseif map.is_cell(current) then
-      meet(current(), map.held[current])
+    elseif map_handles.state(current) then
+      map_handles.each_value(current, function(value) meet(value, current) end)
     else
-      meet_parts(current)
+      meet(metatable_of(current) or nil, current)
+      plain[#plain + 1] = current
     end
   end
-  return count
+  return function(t)
+    local before <const> = count
+    odd[1] = t
+    while #odd > 0 do
+      look_at(table.remove(odd))
+      local more <const> = reach(plain, found, names, true, meet) -- meanwhile `meet` counts, too
+      count = count + more
+    end
+    return count - before
+  end
 end
 
 -- -> how many new ones there are
 local function count_new(session, changed, encoded)
-  local found, count = {}, 0
+  local count_in <const>, count = counter(session), 0
   for i = 1, #changed do
     local id = changed[i]
     if not encoded[id] then
-      count = count + find_new(session, session.map.loaded[id], found)
+      count = count + count_in(session.map.loaded[id])
     end
   end
   return count
@@ -212,6 +209,10 @@ end
 -- Adds table t, whose payload as a KIND_TABLE is given, in the form that its size asks for. -> true | nil, err
 local function plan_form(session, plan, id, t, payload, held)
   local map <const> = session.map
+  if #payload <= CHUNK_BYTES and type(map.payloads[id]) ~= "table" then
+    plan:object(layout.KIND_TABLE, payload, payload, held)
+    return true
+  end
   local metatable = session.metatables.metatable_of(t)
   local name = nil
   if metatable ~= nil then
@@ -223,16 +224,16 @@ local function plan_form(session, plan, id, t, payload, held)
     if old then
       trees.delete(old, plan)
     end
-    plan:object(id, layout.KIND_TABLE, payload, t, payload, held)
+    plan:object(layout.KIND_TABLE, payload, payload, held)
     return true
   end
-  local count <const> = #plan.entries
+  local count <const> = plan.entries.count
   local tree, err = trees.cut(session, t, payload, name, old, session.encoder.miss, plan)
   if not tree then
     return nil, err
-  elseif not old or #plan.entries > count or tree.payload ~= old.payload then
+  elseif not old or plan.entries.count > count or tree.payload ~= old.payload then
     -- The root goes with every piece: its version then tells of every change.
-    plan:object(id, layout.KIND_TREE, tree.payload, t, tree, held)
+    plan:object(layout.KIND_TREE, tree.payload, tree, held)
   end
   return true
 end
@@ -249,7 +250,10 @@ local function plan_table(session, plan, id, t, payload)
   if not payload then
     return nil, refusals.cannot_save(session, t, key, value, role)
   end
-  local ok, err = plan_strings(session, plan, id, t)
+  local ok, err = true, nil
+  if held then
+    ok, err = plan_strings(session, plan, id, t)
+  end
   if not ok then
     return nil, err
   end
@@ -281,11 +285,7 @@ local function plan_tree(session, plan, t, payload)
       return nil, err
     end
     payload = nil
-    local children = plan:take_children()
-    for i = #children, 1, -1 do
-      top = top + 1
-      stack[top] = children[i]
-    end
+    top = plan:move_children(stack, top)
   end
   return true
 end
@@ -317,8 +317,8 @@ end
 
 -- Tells a refusal of the store in terms of objects.
 local function of_objects(session, plan, err)
-  if err.code == "too_large" and plan.tables[err.id] then
-    return refusals.too_large(session, plan.tables[err.id], err)
+  if err.code == "too_large" and plan:table_of(err.id) then
+    return refusals.too_large(session, plan:table_of(err.id), err)
   elseif err.code == "conflict" and err.ids then
     err.ids = plan:objects_of(err.ids)
   end
@@ -337,20 +337,19 @@ function committing.commit(session, message)
   if not ok then
     plan:undo()
     return nil, err
-  elseif #plan.entries == 0 then
+  elseif plan.entries.count == 0 then
     plan:undo()
     return false
   end
   local transaction
-  transaction, err = guarded(session, plan, session.store.commit,
-    { entries = plan.entries, message = message, since = session.reading.sequence })
+  transaction, err = guarded(session, plan, session.store.commit, plan:request(message, session.reading.sequence))
   if not transaction then
     err = of_objects(session, plan, err)
     plan:undo()
     return nil, err
   end
   plan:done(transaction)
-  loading.drop_written(session.loading, plan.entries)
+  loading.drop_written(session.loading, plan.entries.ids)
   reading.committed(session.reading, transaction)
   committing.let_go(session)
   return transaction

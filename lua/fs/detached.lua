@@ -16,7 +16,7 @@
 -- collector's finding and the finalizer's call the table is in limbo: weak values are cleared already, weak keys not yet.
 -- The finalizer only queues: it may run in the middle of any traversal. A program's own finalizer must not bring
 -- persistent tables back to life: they would be new tables to the session.
--- Relies on: fs.identity, fs.map_handles, fs.stubs.
+-- Relies on: fs.identity, fs.map_handles, fs.reaching, fs.stubs.
 
 local identity <const> = require "fs.identity"
 local map_handles <const> = require "fs.map_handles"
@@ -39,8 +39,9 @@ function GUARD.__gc(guard)
   guard.map.guards[guard.table] = nil
 end
 
--- Prepares an identity map.
-function detached.prepare(map)
+-- Prepares an identity map. reach: fs.reaching's function.
+function detached.prepare(map, reach)
+  map.reach = reach
   map.detached = {} -- id -> { payload =, version =, list = map.objects or map.others }
   map.returned = {} -- tables that the collector gave back
   map.guards = setmetatable({}, { __mode = "k" })
@@ -84,17 +85,16 @@ end
 
 -- Every table, function and cell that these lead to in memory, themselves included. roots: a list, which is used up.
 local function reachable(map, roots, metatable_of)
-  local names <const> = map.names
-  local found, stack, top = {}, roots, #roots
-  for i = 1, top do
+  local names <const>, reach <const> = map.names, map.reach
+  local found, plain, odd = {}, {}, roots
+  for i = 1, #roots do
     found[roots[i]] = true
   end
   local function meet(v)
     local kind <const> = type(v)
     if (kind == "table" or kind == "function") and not found[v] and type(names[v]) ~= "string" then
       found[v] = true
-      top = top + 1
-      stack[top] = v
+      odd[#odd + 1] = v
     end
   end
   local each_upvalue <const> = map.each_upvalue
@@ -104,20 +104,16 @@ local function reachable(map, roots, metatable_of)
     end
     meet(value)
   end
-  while top > 0 do
-    local t = stack[top]
-    stack[top] = nil
-    top = top - 1
+  while #odd > 0 do
+    local t <const> = table.remove(odd)
     if type(t) == "function" then
       each_upvalue(t, meet_upvalue)
     elseif map_handles.state(t) then
       map_handles.each_value(t, meet)
     elseif not stubs.is(t) then
-      for key, value in next, t do
-        if type(value) ~= "string" then meet(value) end
-        if type(key) ~= "string" then meet(key) end
-      end
       meet(metatable_of(t) or nil)
+      plain[1] = t
+      reach(plain, found, names, false, meet)
     end
   end
   return found

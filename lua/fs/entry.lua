@@ -8,6 +8,7 @@
 
 local layout <const> = require "fs.layout"
 
+local table_concat <const> = table.concat
 local string_pack <const>, string_unpack <const>, string_sub <const> = string.pack, string.unpack, string.sub
 
 local entry <const> = {}
@@ -15,12 +16,14 @@ local entry <const> = {}
 local HEADER_BYTES <const> = layout.entry_header.size
 local HEADER_FORMAT <const> = layout.entry_header.format
 local POINTER_FORMAT <const> = layout.pointer.format
+local UNIT <const> = layout.PLACE_UNIT_BYTES
 local CRC_OFFSET <const> = layout.entry_header.offsets.crc
 local ID_BITS <const>, ID_MASK <const> = layout.ID_BITS, layout.ID_MASK
 local KIND_MAX <const> = (1 << (63 - ID_BITS)) - 1
 
 --- What the crc of a header covers before the payload: the fields that come before it.
 local COVERED_FORMAT <const> = HEADER_FORMAT:match("^(.*)I4$")
+assert(UNIT == 8, "an entry is padded to whole places")
 assert(string.packsize(COVERED_FORMAT) == CRC_OFFSET, "crc is the last field of an entry header")
 
 entry.HEADER_BYTES = HEADER_BYTES
@@ -41,11 +44,44 @@ function entry.padding(payload_bytes)
   return PADDING[-payload_bytes & 7]
 end
 
+--- Payloads up to this length are put behind what the crc covers before them: one call instead of two.
+local JOINED_BYTES <const> = 4096
+
+--- The crc of an entry, from what it covers of the header and the payload.
+local function crc_of(crc32c, covered, payload)
+  if #payload <= JOINED_BYTES then return crc32c(covered .. payload) end
+  return crc32c(payload, crc32c(covered))
+end
+
 --- entry.header(crc32c, id, kind, payload) → the 16 bytes of the header, crc.
 function entry.header(crc32c, id, kind, payload)
   local tag <const>, length <const> = id | kind << ID_BITS, #payload
-  local crc <const> = crc32c(payload, crc32c(string_pack(COVERED_FORMAT, tag, length)))
+  local crc <const> = crc_of(crc32c, string_pack(COVERED_FORMAT, tag, length), payload)
   return string_pack(HEADER_FORMAT, tag, length, crc), crc
+end
+
+--- entry.builder(primitives) → build(ids, kinds, payloads, first, last, place, pointers, crc) → bytes, crc: the entries `first` to `last`
+--- of the columns of a commit as they stand one behind the other from `place` on. Their pointers go into the list `pointers`, at the
+--- same positions; crc goes on over their headers. `primitives.entries`, if the system has it, is that function.
+function entry.builder(primitives)
+  if primitives.entries then return primitives.entries end
+  local crc32c <const> = primitives.crc32c
+  return function(ids, kinds, payloads, first, last, place, pointers, crc)
+    local pieces <const>, headers <const>, count = {}, {}, 0
+    for position = first, last do
+      local payload <const>, kind <const> = payloads[position], kinds[position] << ID_BITS
+      local tag <const>, length <const> = ids[position] | kind, #payload
+      local covered <const> = string_pack(COVERED_FORMAT, tag, length)
+      local own <const> = crc_of(crc32c, covered, payload)
+      local header <const> = string_pack(HEADER_FORMAT, tag, length, own)
+      headers[#headers + 1] = header
+      pieces[count + 1], pieces[count + 2], pieces[count + 3] = header, payload, PADDING[-length & 7]
+      count = count + 3
+      pointers[position] = string_pack(POINTER_FORMAT, place | kind, length, own)
+      place = place + (HEADER_BYTES + length + 7) // UNIT
+    end
+    return table_concat(pieces), crc32c(table_concat(headers), crc)
+  end
 end
 
 --- entry.parse_header(bytes, at) → id, kind, payload_bytes, crc; `at` is 1-based. kind is negative for a tag with bit 63.
@@ -88,7 +124,7 @@ function entry.verify(crc32c, bytes, at, id, kind, payload_bytes, crc)
     return nil, entry.difference(string_sub(bytes, at, start - 1), id, kind, payload_bytes, crc)
   end
   local payload <const> = string_sub(bytes, start, start + payload_bytes - 1)
-  found = crc32c(payload, crc32c(string_sub(bytes, at, at + CRC_OFFSET - 1)))
+  found = crc_of(crc32c, string_sub(bytes, at, at + CRC_OFFSET - 1), payload)
   if found ~= crc then return nil, ("crc: expected %08x, found %08x"):format(crc, found) end
   return payload
 end

@@ -2,7 +2,7 @@
 --
 -- Bases: of a function { kind =, payload =, cells = ids }, of a cell { kind =, payload = }. A function itself never changes; that
 -- its upvalues are other ones takes the debug library. What changes is what a cell holds.
--- Relies on: fs.functions, fs.function_forms, fs.function_loading, fs.graph, fs.sameness.
+-- Relies on: fs.functions, fs.function_forms, fs.function_loading, fs.graph, fs.sameness, fs.whose.
 
 local function_forms <const> = require "fs.function_forms"
 local function_loading <const> = require "fs.function_loading"
@@ -10,17 +10,12 @@ local graph <const> = require "fs.graph"
 local identity <const> = require "fs.identity"
 local layout <const> = require "fs.layout"
 local same <const> = require "fs.sameness"
+local whose <const> = require "fs.whose"
 
 local function_kinds = {}
 
 local function equal(a, b)
   return a.payload == b.payload
-end
-
--- Whose counts: "mine", "theirs" | "conflict"
-local function choose(mine_is_base, theirs_is_base, equal_now)
-  if mine_is_base then return "theirs" end
-  return (theirs_is_base or equal_now) and "mine" or "conflict"
 end
 
 -- Functions --------------------------------------------------------------------------------------------------
@@ -76,13 +71,13 @@ function functions.merge(session, search, base, record)
   local id <const>, before <const> = record.id, map.payloads[record.id]
   local f <const> = map.loaded[id]
   local now <const> = ids_now(session, f)
-  local whose <const> = choose(same_list(now, before.cells), same_list(base.cells, before.cells), same_list(now, base.cells))
+  local side <const> = whose(same_list(now, before.cells), same_list(base.cells, before.cells), same_list(now, base.cells))
   local merge = { id = id, conflicts = {} }
-  if whose == "conflict" then
+  if side == "conflict" then
     merge.conflicts[1] = graph.path(search, f)
   end
   function merge.apply()
-    if whose == "theirs" then
+    if side == "theirs" then
       local ok, err = functions.restore(session.loading, f, base)
       if not ok then
         return nil, err
@@ -151,13 +146,13 @@ function cells.merge(session, search, base, record)
     return nil, theirs
   end
   local mine <const> = cell()
-  local whose <const> = choose(same(mine, before), same(theirs, before), same(mine, theirs))
+  local side <const> = whose(same(mine, before), same(theirs, before), same(mine, theirs))
   local merge = { id = id, conflicts = {} }
-  if whose == "conflict" then
+  if side == "conflict" then
     merge.conflicts[1] = graph.path(search, cell)
   end
   function merge.apply()
-    if whose == "theirs" then
+    if side == "theirs" then
       session.functions.set_cell(cell, theirs)
     end
     identity.set_loaded(map, id, cell, base, record.version, held)

@@ -23,7 +23,7 @@ local function plan_function(session, plan, id, f)
   local payload <const> = function_forms.encode_function(form)
   local base <const> = { kind = layout.KIND_FUNCTION, payload = payload, cells = form.cells }
   plan:begin(id, f)
-  plan:object(id, layout.KIND_FUNCTION, payload, f, base)
+  plan:object(layout.KIND_FUNCTION, payload, base)
   return true
 end
 
@@ -35,7 +35,7 @@ local function plan_cell(session, plan, id, cell)
   if not payload then
     return nil, refusals.cannot_save(session, cell, nil, cell(), "upvalue")
   end
-  plan:object(id, layout.KIND_CELL, payload, cell, { kind = layout.KIND_CELL, payload = payload }, encoder.held())
+  plan:object(layout.KIND_CELL, payload, { kind = layout.KIND_CELL, payload = payload }, encoder.held())
   return true
 end
 

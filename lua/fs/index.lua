@@ -93,6 +93,27 @@ function methods:find(key)
   return self:stored(key)
 end
 
+--- tree:finder() → a function that answers as `find`, quicker for keys that stand next to each other. Good until the tree changes.
+function methods:finder()
+  local last, changed, page
+  return function(key)
+    if key < self.floor then return false end
+    local leaf <const>, slot <const> = key >> SLOT_BITS, key & SLOT_MASK
+    if leaf ~= last then last, changed, page = leaf, self.changes[leaf], nil end
+    local value
+    if changed then value = changed[slot + 1] end
+    if value ~= nil then return value end
+    if page == nil then
+      local stored <const>, err = self:page(0, leaf)
+      if not stored then return nil, err end
+      page = stored ~= EMPTY_PAGE and stored -- once for each leaf: Lua compares long strings byte by byte, even one with itself
+    end
+    if not page then return false end
+    value = string_sub(page, slot * SLOT_BYTES + 1, slot * SLOT_BYTES + SLOT_BYTES)
+    return value ~= NOTHING and value
+  end
+end
+
 --- tree:stored(key) → as `find`, but as of the last checkpoint.
 function methods:stored(key)
   local page <const>, err = self:page(0, key >> SLOT_BITS)
@@ -102,16 +123,31 @@ function methods:stored(key)
   return value ~= NOTHING and value
 end
 
---- tree:set(key, value) holds a change until the next checkpoint; false removes.
-function methods:set(key, value)
-  local leaf <const>, slot <const> = key >> SLOT_BITS, (key & SLOT_MASK) + 1
+--- The held changes of a leaf, slot → value.
+local function changes_of(self, leaf)
   local changed = self.changes[leaf]
   if not changed then
     changed = {}
     self.changes[leaf] = changed
     self.changed_leaves = self.changed_leaves + 1
   end
-  changed[slot] = value
+  return changed
+end
+
+--- tree:set(key, value) holds a change until the next checkpoint; false removes.
+function methods:set(key, value)
+  changes_of(self, key >> SLOT_BITS)[(key & SLOT_MASK) + 1] = value
+end
+
+--- tree:set_all(keys, values, count): `set` for each of the first `count` keys.
+function methods:set_all(keys, values, count)
+  local last, changed
+  for position = 1, count do
+    local key <const> = keys[position]
+    local leaf <const> = key >> SLOT_BITS
+    if leaf ~= last then last, changed = leaf, changes_of(self, leaf) end
+    changed[(key & SLOT_MASK) + 1] = values[position]
+  end
 end
 
 --- tree:remove_before(key): every key below is removed, without a look at them one by one.
@@ -183,12 +219,12 @@ end
 
 --- The page with some slots (1-based) replaced; `visit(old, new)` sees each, NOTHING standing for none.
 local function splice(page, slots, visit)
-  local pieces <const>, at = {}, 1
+  local pieces <const>, at, is_new <const> = {}, 1, page == EMPTY_PAGE
   for _, slot in ipairs(sorted_keys(slots)) do
     local first <const> = (slot - 1) * SLOT_BYTES + 1
     local value <const> = slots[slot] or NOTHING
-    if visit then visit(string_sub(page, first, first + SLOT_BYTES - 1), value) end
-    pieces[#pieces + 1] = string_sub(page, at, first - 1)
+    if visit then visit(is_new and NOTHING or string_sub(page, first, first + SLOT_BYTES - 1), value) end
+    if first > at then pieces[#pieces + 1] = string_sub(page, at, first - 1) end
     pieces[#pieces + 1] = value
     at = first + SLOT_BYTES
   end

@@ -45,9 +45,9 @@ function loading.drop_read_ahead(self)
   read_ahead.drop(self.ahead)
 end
 
--- So may what was read ahead of objects that were written. entries: of the commit.
-function loading.drop_written(self, entries)
-  read_ahead.drop_written(self.ahead, entries)
+-- So may what was read ahead of objects that were written. ids: of the commit's entries.
+function loading.drop_written(self, ids)
+  read_ahead.drop_written(self.ahead, ids)
 end
 
 -- Reads long strings and functions that a decoding was in want of. -> what must be held until the next try | nil, err

@@ -24,14 +24,15 @@ local ID_MASK <const> = layout.ID_MASK
 local methods <const> = {}
 methods.__index = methods
 
---- log.new{device=, crc32c=, geometry=, reader=, epoch=, position=, choose=} → log.
+--- log.new{device=, primitives=, geometry=, reader=, epoch=, position=, choose=} → log.
 --- position: {lba, segment, segment_sequence, next_segment, lsn (of the next frame), sequence, transaction, parent_crc (of the
 --- last commit)}. `choose(segment, taken)` names the segment that follows one. incarnation, generation and checkpoint
 --- (a pointer) are set by who claims the store and who writes checkpoints.
 function log.new(options)
   local position <const> = options.position
   local self <const> = setmetatable({
-    device = options.device, crc32c = options.crc32c, geometry = options.geometry, reader = options.reader,
+    device = options.device, crc32c = options.primitives.crc32c, build = entry.builder(options.primitives),
+    geometry = options.geometry, reader = options.reader,
     epoch = options.epoch, choose = options.choose,
     incarnation = 0, generation = 0, checkpoint = entry.NOTHING,
     durable_lsn = position.lsn - 1, bytes_written = 0, broken = nil, writing = false,
@@ -54,7 +55,7 @@ function methods:begin()
   self.writing = true
   return setmetatable({
     log = self, where = self:placement(), lsn = self.lsn,
-    pieces = {}, frame_entries = 0, headers = {}, content_crc = 0, entry_count = 0, content_bytes = 0,
+    pieces = {}, frame_entries = 0, content_crc = 0, entry_count = 0, content_bytes = 0,
   }, transaction)
 end
 
@@ -80,7 +81,6 @@ local function write_frame(self)
   local payload <const> = table.concat(self.pieces)
   local bytes <const> = frame.encode(owner.crc32c, identity, payload, self.frame_entries, where:close())
   self.pieces, self.frame_entries, self.lsn = {}, 0, self.lsn + 1
-  self.content_crc, self.headers = owner.crc32c(table.concat(self.headers), self.content_crc), {}
   owner.reader:forget(identity.lba, #bytes // layout.SECTOR_BYTES)
   local done <const>, cause = owner.device.write(identity.lba, bytes)
   if not done then return owner:fail(select(2, errors.device("writing the log", identity.lba, cause))) end
@@ -88,19 +88,24 @@ local function write_frame(self)
   return true
 end
 
+--- Makes sure that an entry of that payload can go into the open frame, or open one. Returns true | nil, err.
+local function make_room(self, payload)
+  local where <const> = self.where
+  if where.limit >= 0 and where:starts_frame(entry.size(#payload)) then return write_frame(self) end
+  return true
+end
+
+--- Space is admitted before the first write; running out means that the plan was wrong.
+local function ran_out(self)
+  return self.log:fail(select(2, errors.new("no_space", "the log ran out of segments in the middle of a transaction")))
+end
+
 --- Appends one entry's bytes. Returns its place, crc, header.
 local function append(self, id, kind, payload)
-  local size <const> = entry.size(#payload)
-  local where <const> = self.where
-  if where.limit >= 0 and where:starts_frame(size) then
-    local done <const>, err = write_frame(self)
-    if not done then return nil, err end
-  end
-  local place <const> = where:put(size)
-  -- Space is admitted before the first write; running out here means that the plan was wrong.
-  if not place then
-    return self.log:fail(select(2, errors.new("no_space", "the log ran out of segments in the middle of a transaction")))
-  end
+  local done <const>, err = make_room(self, payload)
+  if not done then return nil, err end
+  local place <const> = self.where:put(entry.size(#payload))
+  if not place then return ran_out(self) end
   local header <const>, crc <const> = entry.header(self.log.crc32c, id, kind, payload)
   local pieces <const>, count <const> = self.pieces, #self.pieces
   pieces[count + 1], pieces[count + 2], pieces[count + 3] = header, payload, entry.padding(#payload)
@@ -112,9 +117,26 @@ end
 function transaction:add(id, kind, payload)
   local place <const>, crc, header <const> = append(self, id, kind, payload)
   if not place then return nil, crc end
-  self.entry_count, self.headers[#self.headers + 1] = self.entry_count + 1, header
+  self.entry_count, self.content_crc = self.entry_count + 1, self.log.crc32c(header, self.content_crc)
   self.content_bytes = self.content_bytes + #payload
   return entry.pointer(place, kind, #payload, crc)
+end
+
+--- transaction:add_all(columns) → list of pointers to the entries (fs.columns) | nil, err.
+function transaction:add_all(columns)
+  local payloads <const>, count <const>, pointers <const>, first = columns.payloads, columns.count, {}, 1
+  while first <= count do
+    local done <const>, err = make_room(self, payloads[first])
+    if not done then return nil, err end
+    local place <const>, last, bytes = self.where:put_run(payloads, first, count)
+    if not place then return ran_out(self) end
+    self.pieces[#self.pieces + 1], self.content_crc =
+      self.log.build(columns.ids, columns.kinds, payloads, first, last, place, pointers, self.content_crc)
+    self.frame_entries, self.content_bytes = self.frame_entries + last - first + 1, self.content_bytes + bytes
+    first = last + 1
+  end
+  self.entry_count = self.entry_count + count
+  return pointers
 end
 
 --- The payload of the commit record of what was added.
@@ -123,7 +145,7 @@ local function commit_payload(self, record)
   local fields <const> = entry.fields("checkpoint", owner.checkpoint, {
     sequence = owner.sequence + 1, transaction = record.transaction, time = record.time,
     entry_count = self.entry_count, content_bytes = self.content_bytes, next_id = record.next_id,
-    content_crc = owner.crc32c(table.concat(self.headers), self.content_crc), parent_crc = owner.parent_crc,
+    content_crc = self.content_crc, parent_crc = owner.parent_crc,
     commit_kind = record.commit_kind, message_bytes = #record.message,
   })
   return COMMIT.pack(fields) .. record.message

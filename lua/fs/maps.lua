@@ -485,13 +485,13 @@ function maps.plan(session, plan, id, t)
   if list then
     ok, err = long_strings.plan_all(session.loading.strings, plan:take_strings(), plan)
   end
-  local count_before <const> = #plan.entries
+  local count_before <const> = plan.entries.count
   if ok then
     result, err = map_writing.plan(state, list, state.emptied, plan)
   end
   if not result then
     return nil, err.code == "conflict" and { code = "conflict", ids = { id }, message = err.message } or err
-  elseif state.version > 0 and #plan.entries == count_before then
+  elseif state.version > 0 and plan.entries.count == count_before then
     return true -- every edit is what the store holds
   end
   local root <const> = {}

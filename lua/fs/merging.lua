@@ -2,13 +2,14 @@
 --
 -- Per key: who changed it wins; both changing it to the same is fine; otherwise it is a conflict. The array part (1 … n, n being
 -- the longest of the three) is one thing: fields shift in it, so that only one side may have changed it. So is the metatable.
--- Relies on: fs.loading to read bases, fs.sameness.
+-- Relies on: fs.loading to read bases, fs.sameness, fs.whose.
 
 local graph <const> = require "fs.graph"
 local identity <const> = require "fs.identity"
 local loading <const> = require "fs.loading"
 local permanents <const> = require "fs.permanents"
 local same <const> = require "fs.sameness"
+local whose <const> = require "fs.whose"
 
 local math_type <const> = math.type
 local next <const> = next
@@ -33,21 +34,15 @@ local function same_fields(a, b, n)
   return true
 end
 
--- Whose value counts: "mine", "theirs" | "conflict"
-local function choose(mine_is_base, theirs_is_base, equal)
-  if mine_is_base then return "theirs" end
-  return (theirs_is_base or equal) and "mine" or "conflict"
-end
-
 -- The fields from 1 to the longest array part of the three, holes included: what is an array on one side may be a few single
 -- fields on another.
 local function merge_arrays(base, mine, theirs, into, conflict)
   local n <const> = math.max(array_length(base), array_length(mine), array_length(theirs))
-  local whose <const> = choose(same_fields(base, mine, n), same_fields(base, theirs, n), same_fields(mine, theirs, n))
-  if whose == "conflict" then
+  local side <const> = whose(same_fields(base, mine, n), same_fields(base, theirs, n), same_fields(mine, theirs, n))
+  if side == "conflict" then
     conflict(nil)
   end
-  local source <const> = whose == "theirs" and theirs or mine
+  local source <const> = side == "theirs" and theirs or mine
   for i = 1, n do
     into[i] = rawget(source, i)
   end
@@ -59,17 +54,17 @@ end
 function merging.fields(base, mine, theirs, into, conflict)
   local n = merge_arrays(base, mine, theirs, into, conflict)
   local seen = {}
-  for _, side in ipairs { base, mine, theirs } do
-    for key in next, side do
+  for _, one in ipairs { base, mine, theirs } do
+    for key in next, one do
       local in_array = math_type(key) == "integer" and key >= 1 and key <= n
       if not seen[key] and not in_array then
         seen[key] = true
         local b, m, t = rawget(base, key), rawget(mine, key), rawget(theirs, key)
-        local whose = choose(same(b, m), same(b, t), same(m, t))
-        if whose == "conflict" then
+        local side = whose(same(b, m), same(b, t), same(m, t))
+        if side == "conflict" then
           conflict(key)
         end
-        if whose == "theirs" then
+        if side == "theirs" then
           into[key] = t
         else
           into[key] = m
@@ -107,12 +102,12 @@ function merging.prepare(session, search, base, record)
     conflicts[#conflicts + 1] = merging.place(search, t, key)
   end)
   local mine = session.metatables.metatable_of(t)
-  local whose = choose(mine == base_metatable, their_metatable == base_metatable, mine == their_metatable)
-  if whose == "conflict" then
+  local side = whose(mine == base_metatable, their_metatable == base_metatable, mine == their_metatable)
+  if side == "conflict" then
     conflicts[#conflicts + 1] = "getmetatable(" .. graph.path(search, t) .. ")"
   end
   local metatable = mine
-  if whose == "theirs" then
+  if side == "theirs" then
     metatable = their_metatable
   end
   return {

@@ -33,6 +33,7 @@ local loading <const> = require "fs.loading"
 local maps <const> = require "fs.maps"
 local permanents <const> = require "fs.permanents"
 local raw_tables <const> = require "fs.raw_tables"
+local reaching <const> = require "fs.reaching"
 local reading <const> = require "fs.reading"
 local refreshing <const> = require "fs.refreshing"
 local stubs <const> = require "fs.stubs"
@@ -88,8 +89,9 @@ local function new_session(options)
   session.getinfo = debugging and debugging.getinfo
   session.metatables = raw_tables.access(debugging and debugging.setmetatable and debugging)
   session.fingerprinter = session.codec.fingerprinter and session.codec.fingerprinter()
+  session.reach = reaching.of(session.codec)
   session.map = identity.new(loader(session), session.fingerprinter ~= nil)
-  detached.prepare(session.map)
+  detached.prepare(session.map, session.reach)
   open_functions(session, options)
   session.loading = loading.new(session.store, session.codec, session.map, session.metatables, session.functions,
     options.source_of or function(name) return name end, explainer(session))

@@ -8,6 +8,7 @@
 --   or, if the entry does not fit before the end of the segment, at the start of `next_segment`.
 
 local layout <const> = require "fs.layout"
+local entry <const> = require "fs.entry"
 local geometry <const> = require "fs.geometry"
 
 local placement <const> = {}
@@ -16,6 +17,7 @@ local SECTOR_BYTES <const> = layout.SECTOR_BYTES
 local HEADER_BYTES <const> = layout.frame_header.size
 local TARGET_BYTES <const> = layout.FRAME_TARGET_BYTES - HEADER_BYTES
 local UNIT <const> = layout.PLACE_UNIT_BYTES
+local entry_size <const> = entry.size
 local HEADER_PLACES <const> = HEADER_BYTES // UNIT
 
 local methods <const> = {}
@@ -95,6 +97,24 @@ function methods:put(size)
   local place <const> = self.lba * geometry.PLACES_A_SECTOR + HEADER_PLACES + self.used // UNIT
   self.used = self.used + size
   return place
+end
+
+--- Places the entries of these payloads from `first` on, of which the first fits into the open frame or opens one, and as many of those
+--- behind it up to `last` as the frame takes. Returns place of the first, position of the last, bytes of their payloads | nil when
+--- there is no room.
+function methods:put_run(payloads, first, last)
+  local bytes = #payloads[first]
+  local place <const> = self:put(entry_size(bytes))
+  if not place then return nil end
+  local used, limit <const> = self.used, self.limit
+  while first < last do
+    local more <const> = #payloads[first + 1]
+    local after <const> = used + entry_size(more)
+    if after > limit then break end
+    used, bytes, first = after, bytes + more, first + 1
+  end
+  self.used = used
+  return place, first, bytes
 end
 
 --- Bytes that can still be appended in the current segment after the open frame is closed.

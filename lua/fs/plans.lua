@@ -11,6 +11,7 @@
 -- Promises: undo leaves the session as it was; ids that were not used are given out by the next plan.
 -- Relies on: fs.identity, the store's allocate; session.spare, the list of ids to give out.
 
+local columns <const> = require "fs.columns"
 local identity <const> = require "fs.identity"
 local layout <const> = require "fs.layout"
 
@@ -21,10 +22,12 @@ methods.__index = methods
 
 function plans.new(session)
   return setmetatable({
-    session = session, ids = session.spare, used = 0, promised = 0,
-    entries = {}, records = {},        -- the request's entries, and what gets its `version` with each, or false
-    owners = {}, tables = {},          -- id of an entry -> id and table of the object that it is, or is a part of
-    adopted = {},                      -- id -> new table, function, cell, chunk
+    session = session, map = session.map, ids = session.spare, used = 0, promised = 0,
+    entries = columns.new(),           -- the request's, and of each:
+    tables = {},                       --   the table of the object that it is, or is a part of
+    bases = {}, held = {},             --   where it is the object: what it will have been read from, its long strings or nil; else false
+    owners = {}, records = {},         --   where it is not: the object's id; what gets the entry's `version`, or false
+    adopted = {},                      -- number of an id in `ids` -> new table, function, cell, chunk
     children = {},                     -- those that were met since they were taken last
     needed_by = {},                    -- chunk -> function that brought it
     strings = {}, new_strings = {},    -- text -> entry of fs.long_strings; those met since they were taken last
@@ -55,10 +58,12 @@ function methods:take()
 end
 
 local function adopt(self, v, how)
-  local id <const> = self:take()
-  self.adopted[id] = v
-  how(self.session.map, id, v)
-  self.children[#self.children + 1] = v
+  local used <const>, children <const> = self.used + 1, self.children
+  local id <const> = self.ids[used]
+  self.used, self.promised = used, self.promised - 1
+  self.adopted[used] = v
+  how(self.map, id, v)
+  children[#children + 1] = v
   return id
 end
 
@@ -73,14 +78,17 @@ end
 
 -- -> the id of a chunk or cell, a new one if it has none
 function methods:part(v)
-  return self.session.map.names[v] or adopt(self, v, identity.adopt_other)
+  return self.map.names[v] or adopt(self, v, identity.adopt_other)
 end
 
--- What is new and was met since the last call, in order.
-function methods:take_children()
+-- Moves what is new and was met since the last call behind `top` on a stack, so that the first of it is on top. -> the new top
+function methods:move_children(stack, top)
   local children <const> = self.children
-  self.children = {}
-  return children
+  for i = #children, 1, -1 do
+    top = top + 1
+    stack[top], children[i] = children[i], nil
+  end
+  return top
 end
 
 -- -> entry of a long string that is not stored yet. key: the field where it stands.
@@ -97,7 +105,9 @@ end
 -- Long strings met since the last call: list of { entry =, key = }.
 function methods:take_strings()
   local list <const> = self.new_strings
-  self.new_strings = {}
+  if #list > 0 then
+    self.new_strings = {}
+  end
   return list
 end
 
@@ -106,21 +116,26 @@ function methods:begin(id, t)
   self.owner, self.table = id, t
 end
 
-local function add(self, entry, record)
-  local n <const> = #self.entries + 1
-  self.entries[n], self.records[n] = entry, record
-  self.owners[entry.id], self.tables[entry.id] = self.owner, self.table
+local function add(self, id, kind, payload, expected, base)
+  local entries <const> = self.entries
+  local n <const> = entries.count + 1
+  entries.count, entries.ids[n], entries.kinds[n], entries.payloads[n], entries.expected[n] = n, id, kind, payload, expected
+  self.tables[n], self.bases[n] = self.table, base
+  return n
 end
 
 -- expected: version, 0 for what must not exist, nil for whatever is there; record: table whose `version` is set, or nil
 function methods:write(id, kind, payload, expected, record)
-  add(self, { id = id, kind = kind, payload = payload, expected = expected }, record or false)
+  local n <const> = add(self, id, kind, payload, expected or false, false)
+  self.owners[n], self.records[n] = self.owner, record or false
 end
 
--- The object itself: once committed, table t is what `base` says, with these long strings.
-function methods:object(id, kind, payload, t, base, held)
-  local record <const> = { id = id, table = t, base = base, held = held }
-  self:write(id, kind, payload, self.session.map.versions[id] or 0, record)
+-- The object that was begun itself: once committed, it is what `base` says, with these long strings.
+function methods:object(kind, payload, base, held)
+  local n <const> = add(self, self.owner, kind, payload, self.map.versions[self.owner] or 0, base)
+  if held then
+    self.held[n] = held
+  end
 end
 
 -- A node as it comes out of a cut: { payload =, mark =, zeros =, level =, old = node that it takes the place of or nil }.
@@ -140,19 +155,30 @@ end
 
 -- node: { id =, version = }; without a version whatever is there is removed.
 function methods:delete(node)
-  add(self, { id = node.id, kind = layout.KIND_DELETE, expected = node.version }, false)
+  self:write(node.id, layout.KIND_DELETE, "", node.version)
 end
 
--- Takes back the writing of an entry: what stood there before is removed. -> was it written?
+-- The last entry takes the place of entry i: their order has no meaning.
+local function take_out(self, i)
+  local entries <const>, n <const> = self.entries, self.entries.count
+  for _, column in ipairs {
+    entries.ids, entries.kinds, entries.payloads, entries.expected,
+    self.owners, self.tables, self.bases, self.held, self.records,
+  } do
+    column[i] = column[n]
+    column[n] = nil
+  end
+  entries.count = n - 1
+end
+
+-- Takes back the writing of an entry that is no object by itself: what stood there before is removed. -> was it written?
 function methods:withdraw(id)
-  for i, entry in ipairs(self.entries) do
-    if entry.id == id and entry.kind ~= layout.KIND_DELETE then
-      if entry.expected == 0 then
-        table.remove(self.entries, i)
-        table.remove(self.records, i)
-      else
-        self.entries[i] = { id = id, kind = layout.KIND_DELETE, expected = entry.expected }
-        self.records[i] = false
+  local entries <const> = self.entries
+  for i = 1, entries.count do
+    if entries.ids[i] == id and entries.kinds[i] ~= layout.KIND_DELETE then
+      entries.kinds[i], entries.payloads[i], self.records[i] = layout.KIND_DELETE, "", false
+      if entries.expected[i] == 0 then
+        take_out(self, i)
       end
       return true
     end
@@ -160,11 +186,30 @@ function methods:withdraw(id)
   return false
 end
 
+-- -> the number of the entry with this id | nil
+local function entry_of(self, id)
+  for i = 1, self.entries.count do
+    if self.entries.ids[i] == id then
+      return i
+    end
+  end
+end
+
+-- -> the table of the object that the entry with this id belongs to | nil
+function methods:table_of(id)
+  local i <const> = entry_of(self, id)
+  return i and self.tables[i]
+end
+
 -- -> the ids of the objects that these entries belong to, ascending
 function methods:objects_of(ids)
+  local owner_of = {}
+  for i = 1, self.entries.count do
+    owner_of[self.entries.ids[i]] = self.owners[i] or self.entries.ids[i]
+  end
   local seen, list = {}, {}
   for _, id in ipairs(ids) do
-    local owner = self.owners[id] or id
+    local owner = owner_of[id] or id
     if not seen[owner] then
       seen[owner] = true
       list[#list + 1] = owner
@@ -174,19 +219,28 @@ function methods:objects_of(ids)
   return list
 end
 
+-- What the store's commit takes.
+function methods:request(message, since)
+  local entries <const> = self.entries
+  return {
+    ids = entries.ids, kinds = entries.kinds, payloads = entries.payloads, expected = entries.expected,
+    message = message, since = since,
+  }
+end
+
 function methods:on_done(action)
   self.actions[#self.actions + 1] = action
 end
 
 -- transaction: what the store's commit gave.
 function methods:done(transaction)
-  local map <const> = self.session.map
-  for i = 1, #self.records do
-    local record = self.records[i]
-    if record and record.table then
-      identity.set_loaded(map, record.id, record.table, record.base, transaction.versions[i], record.held)
-    elseif record then
-      record.version = transaction.versions[i]
+  local map <const>, version <const> = self.map, transaction.sequence
+  local ids <const>, tables <const>, bases <const>, held <const> = self.entries.ids, self.tables, self.bases, self.held
+  for i = 1, self.entries.count do
+    if bases[i] then
+      identity.set_loaded(map, ids[i], tables[i], bases[i], version, held[i])
+    elseif self.records[i] then
+      self.records[i].version = version
     end
   end
   for _, action in ipairs(self.actions) do
@@ -196,8 +250,8 @@ function methods:done(transaction)
 end
 
 function methods:undo()
-  for id, t in next, self.adopted do
-    identity.disown(self.session.map, id, t)
+  for number, v in next, self.adopted do
+    identity.disown(self.map, self.ids[number], v)
   end
   self.session.spare = self.ids
 end

@@ -47,10 +47,10 @@ local function take(self, id)
   return record
 end
 
--- Drops what is kept of these objects: { { id = }, … }. They have been written.
-function read_ahead.drop_written(self, entries)
-  for i = 1, #entries do
-    take(self, entries[i].id)
+-- Drops what is kept of these objects, which have been written.
+function read_ahead.drop_written(self, ids)
+  for i = 1, self.count > 0 and #ids or 0 do
+    take(self, ids[i])
   end
 end
 

@@ -34,14 +34,24 @@ function methods:wrote(id, sequence)
   if self.last - self.first >= self.capacity then forget_first(self) end
 end
 
---- recent:between(after, before) → list of the ids that transactions wrote whose sequence is larger than `after` and smaller than
---- `before`, nil: than any; the latest first, some perhaps twice | nil: that is not known any more.
-function methods:between(after, before)
+--- recent:wrote_all(ids, count, sequence): `wrote` for each of the first `count` ids. What is too much to be remembered is forgotten at
+--- once, with all before it.
+function methods:wrote_all(ids, count, sequence)
+  if count >= self.capacity then
+    self.ids, self.sequences, self.first, self.last, self.horizon = {}, {}, 1, 0, sequence
+    return
+  end
+  for position = 1, count do self:wrote(ids[position], sequence) end
+end
+
+--- recent:behind(after) → list of the ids that transactions wrote whose sequence is larger than `after`, the latest first, some
+--- perhaps twice | nil: that is not known any more.
+function methods:behind(after)
   if after < self.horizon then return nil end
   local list <const> = {}
   local position = self.last
   while position >= self.first and self.sequences[position] > after do
-    if not before or self.sequences[position] < before then list[#list + 1] = self.ids[position] end
+    list[#list + 1] = self.ids[position]
     position = position - 1
   end
   return list

@@ -11,15 +11,20 @@ local requests <const> = {}
 
 requests.READ_IDS_MAX = 4096
 
+local KIND_DELETE <const>, ROOT_ID <const>, ID_MASK <const> = layout.KIND_DELETE, layout.ROOT_ID, layout.ID_MASK
+local entry_size <const>, math_type <const>, type <const> = entry.size, math.type, type
+
 local OBJECT_KINDS <const> = {}
 for kind = layout.KIND_TABLE, layout.KIND_MAP_NODE do OBJECT_KINDS[kind] = true end
+
+function requests.is_object_kind(kind) return OBJECT_KINDS[kind] or false end
 
 local function invalid(message, id)
   return errors.new("invalid", message, {id = id})
 end
 
 local function is_id(id)
-  return math.type(id) == "integer" and id >= layout.ROOT_ID and id <= layout.ID_MASK
+  return math_type(id) == "integer" and id >= ROOT_ID and id <= ID_MASK
 end
 
 --- requests.check_ids(ids) → true | nil, err.
@@ -34,31 +39,41 @@ function requests.check_ids(ids)
   return true
 end
 
-local function check_payload(item, largest)
-  if item.kind == layout.KIND_DELETE then
-    if item.payload ~= nil and item.payload ~= "" then return invalid("a deletion has no payload", item.id) end
+local function check_payload(id, kind, payload, largest)
+  if kind == KIND_DELETE and math_type(kind) == "integer" then
+    if payload ~= "" then return invalid("a deletion has no payload", id) end
     return true
   end
-  if not OBJECT_KINDS[item.kind] then return invalid("not a kind of object: " .. tostring(item.kind), item.id) end
-  if type(item.payload) ~= "string" then return invalid("an object needs a payload", item.id) end
-  if entry.size(#item.payload) > largest then
+  if not OBJECT_KINDS[kind] or math_type(kind) ~= "integer" then
+    return invalid("not a kind of object: " .. tostring(kind), id)
+  end
+  if type(payload) ~= "string" then return invalid("an object needs a payload", id) end
+  if entry_size(#payload) > largest then
     return errors.new("too_large", ("object %d has %d bytes, an entry of this store at most %d"):format(
-      item.id, #item.payload, largest), {id = item.id})
+      id, #payload, largest), {id = id})
   end
   return true
 end
 
-local function check_entry(item, next_id, largest, seen)
-  if type(item) ~= "table" or not is_id(item.id) then return invalid("an entry without an id") end
-  if item.id >= next_id then
-    return errors.new("invalid", ("id %d was not allocated"):format(item.id), {id = item.id, unallocated = true})
+--- Checks the entries of columns, which may hold anything, and notes in `seen` what happens to each id. Returns true | nil, err.
+local function check_entries(columns, next_id, largest, seen)
+  local ids <const>, kinds <const>, payloads <const>, expected <const> =
+    columns.ids, columns.kinds, columns.payloads, columns.expected
+  for position = 1, columns.count do
+    local id <const>, kind <const>, version <const> = ids[position], kinds[position], expected[position]
+    if not is_id(id) then return invalid("an entry without an id") end
+    if id >= next_id then
+      return errors.new("invalid", ("id %d was not allocated"):format(id), {id = id, unallocated = true})
+    end
+    if seen[id] then return invalid(("object %d is there twice"):format(id), id) end
+    seen[id] = kind == KIND_DELETE and "deleted" or "written"
+    if version and (math_type(version) ~= "integer" or version < 0) then
+      return invalid("not a version: " .. tostring(version), id)
+    end
+    local valid <const>, err = check_payload(id, kind, payloads[position], largest)
+    if not valid then return nil, err end
   end
-  if seen[item.id] then return invalid(("object %d is there twice"):format(item.id), item.id) end
-  seen[item.id] = item.kind == layout.KIND_DELETE and "deleted" or "written"
-  if item.expected ~= nil and (math.type(item.expected) ~= "integer" or item.expected < 0) then
-    return invalid("not a version: " .. tostring(item.expected), item.id)
-  end
-  return check_payload(item, largest)
+  return true
 end
 
 local function check_message(message)
@@ -86,39 +101,42 @@ end
 
 --- Looks through all payloads. Returns the ids that they refer to outside the commit, each once, with `deleted` = those that the
 --- commit itself deletes | nil, err.
-local function check_payloads(entries, scan, next_id, seen)
+local function check_payloads(columns, scan, next_id, seen)
+  local ids <const>, kinds <const>, payloads <const> = columns.ids, columns.kinds, columns.payloads
   local outside <const>, found <const> = {deleted = {}}, {count = 0}
-  for _, item in ipairs(entries) do
-    if item.kind ~= layout.KIND_DELETE then
+  for position = 1, columns.count do
+    local kind <const> = kinds[position]
+    if kind ~= KIND_DELETE then
       found.count = 0
-      local sound <const>, problem = scan(item.kind, item.payload, found)
+      local sound <const>, problem = scan(kind, payloads[position], found)
       if not sound then
-        return errors.new("invalid", ("object %d is not canonical: %s"):format(item.id, problem.message),
-          {id = item.id, offset = problem.offset, expected = problem.expected, found = problem.found})
+        local id <const> = ids[position]
+        return errors.new("invalid", ("object %d is not canonical: %s"):format(id, problem.message),
+          {id = id, offset = problem.offset, expected = problem.expected, found = problem.found})
       end
-      local unknown <const> = note_references(found, next_id, seen, outside)
-      if unknown then return invalid(("object %d refers to %d, which was not allocated"):format(item.id, unknown), item.id) end
+      local unknown <const> = found.count > 0 and note_references(found, next_id, seen, outside)
+      if unknown then
+        return invalid(("object %d refers to %d, which was not allocated"):format(ids[position], unknown), ids[position])
+      end
     end
   end
   return outside
 end
 
---- requests.check_commit(request, next_id, largest entry in bytes, scan) → the ids that its payloads refer to and that are not in it,
---- each once; `deleted` = a list of those that it deletes and refers to | nil, err. scan: references.scan.
-function requests.check_commit(request, next_id, largest, scan)
-  if type(request) ~= "table" or type(request.entries) ~= "table" then return invalid("commit takes entries") end
-  if #request.entries == 0 then return invalid("a commit needs at least one entry") end
-  if request.since ~= nil and math.type(request.since) ~= "integer" then
+--- requests.check_commit(request, columns = fs.columns.of(request), next_id, largest entry in bytes, scan) → the ids that its payloads
+--- refer to and that are not in it, each once; `deleted` = a list of those that it deletes and refers to | nil, err. scan:
+--- references.scan.
+function requests.check_commit(request, columns, next_id, largest, scan)
+  if not columns then return invalid("commit takes entries") end
+  if columns.count == 0 then return invalid("a commit needs at least one entry") end
+  if request.since ~= nil and math_type(request.since) ~= "integer" then
     return invalid("not a sequence: " .. tostring(request.since))
   end
   local seen <const> = {}
-  for _, item in ipairs(request.entries) do
-    local valid <const>, err = check_entry(item, next_id, largest, seen)
-    if not valid then return nil, err end
-  end
-  local valid <const>, err = check_message(request.message)
+  local valid, err = check_entries(columns, next_id, largest, seen)
+  if valid then valid, err = check_message(request.message) end
   if not valid then return nil, err end
-  return check_payloads(request.entries, scan, next_id, seen)
+  return check_payloads(columns, scan, next_id, seen)
 end
 
 return requests

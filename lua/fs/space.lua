@@ -14,6 +14,7 @@
 -- What only snapshots need counts as stored, and their own pages as pages of the index. A commit that replaces what a snapshot
 -- holds makes the store grow by all that it writes; but one that makes the present smaller is never refused for that.
 
+local columns <const> = require "fs.columns"
 local entry <const> = require "fs.entry"
 local errors <const> = require "fs.errors"
 local index <const> = require "fs.index"
@@ -26,6 +27,7 @@ local snapshots <const> = require "fs.snapshots"
 
 local space <const> = {}
 
+local PAGE_FANOUT <const>, entry_size <const> = layout.PAGE_FANOUT, entry.size
 local STATE_IN_USE <const> = layout.STATE_IN_USE
 --- Free segments that each sort of commit must leave; the reserve proper is larger (`reserve_of`).
 local LEAVE_SAME <const>, LEAVE_SHRINKING <const> = 2, 1
@@ -58,20 +60,24 @@ local function place_checkpoint(mounted, trial, more_leaves, more_snapshots)
   return true
 end
 
+local NO_ENTRIES <const> = columns.new()
 local NO_CHANGE <const> = {growth = 0, payload = 0, held = 0}
 
---- What a commit needs: sizes of its entries in order, how many leaves of the object index it touches, and what it changes.
+--- What a commit needs: payloads of its entries in order, the size of its record, how many leaves of the object index it touches, and what it changes.
 local function demand_of(entries, message, change)
-  local sizes <const>, leaves <const>, count, bytes, largest = {}, {}, 0, 0, 0
-  for position, item in ipairs(entries) do
-    local size <const>, leaf <const> = entry.size(#(item.payload or "")), item.id // layout.PAGE_FANOUT
-    sizes[position], bytes = size, bytes + size
+  local payloads <const>, ids <const> = entries.payloads, entries.ids
+  local leaves <const>, count, bytes, largest, before = {}, 0, 0, 0, nil
+  for position = 1, entries.count do
+    local size <const>, leaf <const> = entry_size(#payloads[position]), ids[position] // PAGE_FANOUT
+    bytes = bytes + size
     if size > largest then largest = size end
-    if not leaves[leaf] then leaves[leaf], count = true, count + 1 end
+    if leaf ~= before then
+      before = leaf
+      if not leaves[leaf] then leaves[leaf], count = true, count + 1 end
+    end
   end
   local last <const> = log.commit_entry_bytes(message)
-  sizes[#sizes + 1] = last
-  return {sizes = sizes, leaves = count, change = change, bytes = bytes + last,
+  return {payloads = payloads, count = entries.count, last = last, leaves = count, change = change, bytes = bytes + last,
     largest = math.max(largest, last)}
 end
 
@@ -141,9 +147,13 @@ end
 --- and how many segments the demand opens.
 local function left_after(mounted, demand)
   local trial <const> = mounted.log:placement()
-  for _, size in ipairs(demand.sizes) do
-    if not trial:put(size) then return nil, #trial.opened end
+  local first = 1
+  while first <= demand.count do
+    local place <const>, last = trial:put_run(demand.payloads, first, demand.count)
+    if not place then return nil, #trial.opened end
+    first = last + 1
   end
+  if not trial:put(demand.last) then return nil, #trial.opened end
   trial:close()
   local opened <const> = #trial.opened
   if not place_checkpoint(mounted, trial, demand.leaves) then return nil, opened end
@@ -270,7 +280,7 @@ end
 function space.change(mounted, plan)
   local ready <const>, err = retention.prepare(mounted)
   if not ready then return nil, err end
-  local demand <const> = demand_of({}, "", NO_CHANGE)
+  local demand <const> = demand_of(NO_ENTRIES, "", NO_CHANGE)
   local done <const>, problem = make_room(mounted, demand, (limits(mounted, 0)), plan.drop and LEAVE_SHRINKING or LEAVE_SAME)
   if not done then return nil, problem end
   if not can_checkpoint(mounted, plan.take and 1 or 0) then return refuse(mounted) end

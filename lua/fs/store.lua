@@ -7,6 +7,7 @@
 
 local layout <const> = require "fs.layout"
 local checkpoint <const> = require "fs.checkpoint"
+local columns <const> = require "fs.columns"
 local collector <const> = require "fs.collector"
 local entry <const> = require "fs.entry"
 local errors <const> = require "fs.errors"
@@ -26,7 +27,7 @@ local writing <const> = require "fs.writing"
 
 local store <const> = {}
 
-local ROOT_ID <const>, KIND_DELETE <const> = layout.ROOT_ID, layout.KIND_DELETE
+local ROOT_ID <const>, KIND_DELETE <const>, entry_size <const> = layout.ROOT_ID, layout.KIND_DELETE, entry.size
 --- A collection begins by itself when less than one segment in so many is free, and as large a share of what is stored was
 --- written since the last one.
 local GC_FREE_SHARE <const>, GC_WRITTEN_SHARE <const> = 8, 8
@@ -43,7 +44,7 @@ local function mount_again(self)
   if not mounted then return nil, err end
   local durable <const> = mounted.log.transaction > self.mounted.acknowledged
   if durable then
-    for _, item in ipairs(self.in_flight) do self.versions:wrote(item.id, mounted.log.sequence) end
+    self.versions:wrote_all(self.in_flight.ids, self.in_flight.count, mounted.log.sequence)
     self.recent = recent.new(mounted.log.sequence)
   end
   mounted.next_id = math.max(mounted.next_id, self.mounted.next_id)
@@ -99,6 +100,10 @@ local function record_of(self, id, pointer, version_of)
   end
   local payload <const>, kind = self.mounted.reader:entry(pointer, id)
   if not payload then return nil, kind end
+  if not requests.is_object_kind(kind) then
+    local lba <const> = entry.parse_pointer(pointer) * layout.PLACE_UNIT_BYTES // layout.SECTOR_BYTES
+    return errors.new("corrupt", ("object %d at LBA %d: kind %d is none of an object"):format(id, lba, kind), {id = id, lba = lba})
+  end
   return {id = id, kind = kind, payload = payload, version = version_of(id)}
 end
 
@@ -136,10 +141,10 @@ local function read(self, ids, view)
   return records
 end
 
---- Whether an id can be referred to: true | false | nil, err.
-local function exists(self, id)
+--- Whether an id can be referred to: true | false | nil, err. find: of the present.
+local function exists(self, find, id)
   if self.collector:is_condemned(id) then return false end
-  local pointer <const>, err = self.mounted.objects:find(id)
+  local pointer <const>, err = find(id)
   if pointer == nil then return nil, err end
   return pointer ~= false or id == ROOT_ID
 end
@@ -148,9 +153,9 @@ local function missing(self, ids)
   local valid, err = ready(self)
   if valid then valid, err = requests.check_ids(ids) end
   if not valid then return nil, err end
-  local list <const> = {}
+  local list <const>, find <const> = {}, self.mounted.objects:finder()
   for _, id in ipairs(ids) do
-    local there <const>, problem = exists(self, id)
+    local there <const>, problem = exists(self, find, id)
     if there == nil then return nil, problem end
     if not there then list[#list + 1] = id end
   end
@@ -170,31 +175,37 @@ local function allocate(self, count)
 end
 
 --- What stands in the way of one entry that meets what `pointer` points to (false: nothing); nil when nothing does.
-local function obstacle(self, item, pointer)
+local function obstacle(self, id, kind, expected, pointer)
   if not pointer then
-    if item.kind == KIND_DELETE then return "absent" end
-    return item.expected ~= nil and item.expected ~= 0 and "absent" or nil
+    if kind == KIND_DELETE then return "absent" end
+    return expected and expected ~= 0 and "absent" or nil
   end
-  return item.expected ~= nil and self.versions:changed(item.id, item.expected) and "changed" or nil
+  return expected and self.versions:changed(id, expected) and "changed" or nil
 end
 
 --- Compares what the commit expects with what is there. Returns {growth = by how many bytes it makes the present grow, payload = the
 --- same without what entries are rounded up by, held = how many bytes that it replaces a snapshot holds} | nil, err.
 local function check_versions(self, entries)
-  local conflicts <const>, growth, payload, held = {}, 0, 0, 0
-  for _, item in ipairs(entries) do
-    local pointer <const>, err = self.mounted.objects:find(item.id)
+  local ids <const>, kinds <const>, payloads <const>, expected <const> =
+    entries.ids, entries.kinds, entries.payloads, entries.expected
+  local find <const>, conflicts <const>, growth, payload, held = self.mounted.objects:finder(), {}, 0, 0, 0
+  for position = 1, entries.count do
+    local id <const>, kind <const> = ids[position], kinds[position]
+    local pointer <const>, err = find(id)
     if pointer == nil then return nil, err end
-    local why <const> = obstacle(self, item, pointer)
+    local why <const> = obstacle(self, id, kind, expected[position], pointer)
     -- With a version it was there, and somebody else has removed it: a conflict.
-    if why == "absent" and item.kind == KIND_DELETE and item.expected == nil then
-      return errors.new("absent", ("there is no object %d to delete"):format(item.id), {id = item.id})
+    if why == "absent" and kind == KIND_DELETE and not expected[position] then
+      return errors.new("absent", ("there is no object %d to delete"):format(id), {id = id})
     end
-    if why then conflicts[#conflicts + 1] = item.id end
-    if item.kind ~= KIND_DELETE then growth, payload = growth + entry.size(#item.payload), payload + #item.payload end
+    if why then conflicts[#conflicts + 1] = id end
+    if kind ~= KIND_DELETE then
+      local length <const> = #payloads[position]
+      growth, payload = growth + entry_size(length), payload + length
+    end
     if pointer then
       local _, _, bytes <const> = entry.parse_pointer(pointer)
-      local size <const> = entry.size(bytes)
+      local size <const> = entry_size(bytes)
       growth, payload = growth - size, payload - bytes
       if snapshots.holds(self.mounted, pointer) then held = held + size end
     end
@@ -208,9 +219,9 @@ end
 
 --- Whether all that a commit refers to is there. Returns true | nil, err ("missing_reference").
 local function check_references(self, referred)
-  local gone <const> = table.move(referred.deleted, 1, #referred.deleted, 1, {})
+  local gone <const>, find <const> = table.move(referred.deleted, 1, #referred.deleted, 1, {}), self.mounted.objects:finder()
   for _, id in ipairs(referred) do
-    local there <const>, err = exists(self, id)
+    local there <const>, err = exists(self, find, id)
     if there == nil then return nil, err end
     if not there then gone[#gone + 1] = id end
   end
@@ -233,25 +244,26 @@ local function admit(self, entries, message, change)
   return space.admit(self.mounted, entries, message, change)
 end
 
---- Whether a request could be committed now. Returns {request, change = what space.admit wants to know, referred = the ids that it
---- refers to} | nil, err. Writes nothing of it.
-local function examine(self, request)
+--- Whether a request, whose entries are given as columns, could be committed now. Returns {request, entries, change = what space.admit
+--- wants to know, referred = the ids that it refers to} | nil, err. Writes nothing of it.
+local function examine(self, request, entries)
   local valid <const>, unready = ready(self)
   if not valid then return nil, unready end
   local largest <const> = placement.largest_entry(self.mounted.geometry)
-  local referred <const>, err = requests.check_commit(request, self.mounted.next_id, largest, self.scan)
+  local referred <const>, err = requests.check_commit(request, entries, self.mounted.next_id, largest, self.scan)
   if not referred then return nil, err end
   local able <const>, problem = writable(self)
   if not able then return nil, problem end
-  local change <const>, refused = check_versions(self, request.entries)
+  local change <const>, refused = check_versions(self, entries)
   if not change then return nil, refused end
   local sound <const>, why = check_references(self, referred)
   if not sound then return nil, why end
-  return {request = request, change = change, referred = referred}
+  return {request = request, entries = entries, change = change, referred = referred}
 end
 
---- Writes examined entries (joining.together) as one durable transaction. Returns versions in order, what was written | nil, err.
-local function write(self, joined)
+--- Writes examined requests as one durable transaction. Returns list of {result}, in order | nil, err.
+local function write(self, group)
+  local joined <const> = joining.together(group)
   local entries <const> = joined.entries
   -- Room for everything that follows is made sure of before the first byte is written.
   local admitted <const>, err = admit(self, entries, joined.message, joined.change)
@@ -267,34 +279,38 @@ local function write(self, joined)
   local written <const>, failure = writing.write(self.mounted, entries, layout.COMMIT_USER, joined.message, joined.change)
   if not written then return nil, failure end
   log.writing = true
-  local given <const> = {}
-  for position, item in ipairs(entries) do
-    self.versions:wrote(item.id, written.sequence)
-    self.recent:wrote(item.id, written.sequence)
-    given[position] = item.kind == KIND_DELETE and 0 or written.sequence
-  end
+  local others <const> = joining.others(group, self.recent)
+  self.versions:wrote_all(entries.ids, entries.count, written.sequence)
+  self.recent:wrote_all(entries.ids, entries.count, written.sequence)
   self.mounted.payload_bytes = self.mounted.payload_bytes + written.bytes
   self.collector:was_written()
   log:done()
-  return given, written
+  return joining.results(group, written, others)
 end
 
 --- Writes some examined requests that have no object in common. Returns a list of {result} or {nil, err}, in order.
 local function write_together(self, group)
-  local given <const>, written = write(self, joining.together(group))
-  if given then
-    return joining.results(group, given, written, function(after) return self.recent:between(after, written.sequence) end)
-  end
+  local outcomes <const>, err = write(self, group)
+  if outcomes then return outcomes end
   -- What does not fit together may fit one by one; each is refused or written for itself.
-  if #group > 1 and (written.code == "no_space" or written.code == "missing_reference") then
+  if #group > 1 and (err.code == "no_space" or err.code == "missing_reference") then
     return joining.each(group, function(one) return write_together(self, {one})[1] end)
   end
-  return joining.each(group, function() return {nil, written} end)
+  return joining.each(group, function() return {nil, err} end)
+end
+
+--- One request, without looking for others that it could meet.
+local function commit(self, request)
+  local member <const>, err = examine(self, request, columns.of(request))
+  if not member then return nil, err end
+  local outcome <const> = write_together(self, {member})[1]
+  return outcome[1], outcome[2]
 end
 
 --- commit_all(list of requests) → list of {result} or {nil, err}, in their order. Requests that have no object in common
 --- become one transaction with one FLUSH; one that meets an object of an earlier one waits for that to be durable.
 local function commit_all(self, list)
+  if #list == 1 then return {table.pack(commit(self, list[1]))} end
   local outcomes <const> = {}
   local group = joining.new()
   local function finish()
@@ -305,11 +321,12 @@ local function commit_all(self, list)
     group = joining.new()
   end
   for place, request in ipairs(list) do
-    if joining.meets(group, request) then finish() end
-    local member, err = examine(self, request)
+    local entries <const> = columns.of(request)
+    if joining.meets(group, entries) then finish() end
+    local member, err = examine(self, request, entries)
     if member and joining.clashes(group, member) then
       finish()
-      member, err = examine(self, request)
+      member, err = examine(self, request, entries)
     end
     if member then
       member.place = place
@@ -320,14 +337,6 @@ local function commit_all(self, list)
   end
   finish()
   return outcomes
-end
-
---- commit_all of one request, without looking for others that it could meet.
-local function commit(self, request)
-  local member <const>, err = examine(self, request)
-  if not member then return nil, err end
-  local outcome <const> = write_together(self, {member})[1]
-  return outcome[1], outcome[2]
 end
 
 local function status(self)
@@ -413,7 +422,7 @@ local function open_view(self, which, since, old)
   if old ~= nil then views.close(self.mounted, old) end
   local opened <const>, err = views.open(self.mounted, which)
   if not opened then return nil, err end
-  if since then opened.changed = self.recent:between(since) or false end
+  if since then opened.changed = self.recent:behind(since) or false end
   return opened
 end
 
@@ -487,14 +496,16 @@ local function when_ready(self, ask, ...)
 end
 
 --- store.open{device=, primitives=, read_only=, cache_bytes=, collect=} → store | nil, err. Writes nothing yet. collect = false:
---- garbage is collected only when gc is called. primitives: crc32c, now, random, and perhaps references (references.scan in C).
+--- garbage is collected only when gc is called. primitives: crc32c, now, random, and perhaps references (references.scan in C)
+--- and entries (entry.builder's function in C).
 ---
 ---   allocate(count) → first of `count` consecutive ids, which no object ever had | nil, err
 ---   read(ids [, view]) → list of {id, kind, payload, version} in the order of ids (at most READ_IDS_MAX) | nil, err (err.id, err.lba;
 ---     "view_too_old"). With a view, the objects as they were then; `version` is one that a commit may expect: it conflicts
 ---     if the object changed after the view's transaction.
 ---   commit{entries = {{id, kind, payload, expected}, …}, message, since} →
----     {transaction, sequence, objects, bytes, time, versions in order} | nil, err ("conflict" with err.ids, "no_space", …).
+---     {transaction, sequence, objects, bytes, time} | nil, err ("conflict" with err.ids, "no_space", …). The version of all that it
+---     wrote is `sequence` now. Many entries cost less as columns (fs.columns): commit{ids =, kinds =, payloads =, expected =, …}.
 ---     since: the sequence at which the client stands; then the result has `others`: the ids that others wrote behind it, up
 ---     to this transaction, false when that is not known any more.
 ---     `expected`: the version that was read, 0 for an object that must not exist yet, nil for whatever is there.
@@ -528,14 +539,14 @@ function store.open(options)
   if not mounted then return nil, err end
   mounted.acknowledged = mounted.log.transaction
   local self <const> = {
-    mounted = mounted, options = options, closed = false, in_flight = {},
+    mounted = mounted, options = options, closed = false, in_flight = columns.new(),
     versions = versions.new(math.max(1, mounted.log.sequence), options.versions_capacity),
     recent = recent.new(mounted.log.sequence), scan = references.of(options.primitives), collected_at = 0,
   }
   self.collector = collector.new {
-    scan = self.scan, wrote = function(id, sequence)
-      self.versions:wrote(id, sequence)
-      self.recent:wrote(id, sequence)
+    scan = self.scan, wrote = function(ids, count, sequence)
+      self.versions:wrote_all(ids, count, sequence)
+      self.recent:wrote_all(ids, count, sequence)
     end,
   }
   return {

@@ -49,6 +49,11 @@ function methods:wrote(id, sequence)
   exact[slot] = sequence
 end
 
+--- versions:wrote_all(ids, count, sequence): `wrote` for each of the first `count` ids.
+function methods:wrote_all(ids, count, sequence)
+  for position = 1, count do self:wrote(ids[position], sequence) end
+end
+
 --- versions:changed(id, expected) → whether the object may have been written after the version `expected`.
 function methods:changed(id, expected)
   return self:of(id) > expected

@@ -91,7 +91,7 @@ end
 
 local function open_log(self, position)
   self.log = log.new {
-    device = self.device, crc32c = self.crc32c, geometry = self.geometry, reader = self.reader,
+    device = self.device, primitives = self.primitives, geometry = self.geometry, reader = self.reader,
     epoch = self.superblock.epoch, position = position,
     choose = function(segment, taken) return self.segments:next_free(segment, taken) end,
   }
@@ -116,7 +116,7 @@ function volume.mount(options)
   local chosen <const>, err = superblock.choose(device, primitives.crc32c)
   if not chosen then return nil, err end
   local self <const> = setmetatable({
-    device = device, crc32c = primitives.crc32c, now = primitives.now,
+    device = device, primitives = primitives, crc32c = primitives.crc32c, now = primitives.now,
     chosen = chosen, superblock = chosen.fields, geometry = geometry.new(chosen.fields),
     read_only = chosen.read_only, claimed = false, commits_since = 0,
     -- Since the last checkpoint: what commits made the present larger, and what they replaced that a snapshot holds.

@@ -15,12 +15,9 @@ local KIND_DELETE <const> = layout.KIND_DELETE
 
 --- Appends the entries and makes them durable. Returns pointers, transaction | nil, err.
 local function append(volume, entries, record)
-  local transaction <const>, pointers <const> = volume.log:begin(), {}
-  for position, item in ipairs(entries) do
-    local pointer <const>, err = transaction:add(item.id, item.kind, item.payload or "")
-    if not pointer then return nil, err end
-    pointers[position] = pointer
-  end
+  local transaction <const> = volume.log:begin()
+  local pointers <const>, problem = transaction:add_all(entries)
+  if not pointers then return nil, problem end
   local pointer <const>, err = transaction:commit(record)
   if not pointer then return nil, err end
   record.pointer = pointer
@@ -31,8 +28,9 @@ end
 local function replaced(volume, entries)
   local list <const> = {}
   if not views.of_present(volume) then return list end
-  for position, item in ipairs(entries) do
-    local before <const>, err = volume.objects:find(item.id)
+  local find <const>, ids <const> = volume.objects:finder(), entries.ids
+  for position = 1, entries.count do
+    local before <const>, err = find(ids[position])
     if before == nil then return nil, err end
     list[position] = before
   end
@@ -41,14 +39,16 @@ end
 
 --- Takes a durable transaction into the object index.
 local function adopt(volume, entries, pointers, before)
-  for position, item in ipairs(entries) do
-    if before[position] ~= nil then views.note(volume, item.id, before[position]) end
-    volume.objects:set(item.id, item.kind ~= KIND_DELETE and pointers[position])
+  local ids <const>, kinds <const> = entries.ids, entries.kinds
+  for position = 1, #before do views.note(volume, ids[position], before[position]) end
+  for position = 1, entries.count do
+    if kinds[position] == KIND_DELETE then pointers[position] = false end
   end
+  volume.objects:set_all(ids, pointers, entries.count)
 end
 
---- writing.write(volume, entries, commit_kind, message, change) → {transaction, sequence, time, bytes} | nil, err. entries = list of
---- {id, kind, payload}; change: as space.admit was told.
+--- writing.write(volume, entries, commit_kind, message, change) → {transaction, sequence, time, bytes} | nil, err. entries: columns;
+--- change: as space.admit was told.
 function writing.write(volume, entries, commit_kind, message, change)
   local log <const>, user <const> = volume.log, commit_kind == layout.COMMIT_USER
   local segment <const>, segment_sequence <const> = log.segment, log.segment_sequence
@@ -62,7 +62,7 @@ function writing.write(volume, entries, commit_kind, message, change)
   if not pointers then return nil, transaction end
   local opened <const> = transaction.where.opened
   volume.segments:follow(segment, opened, segment_sequence + 1, record.transaction)
-  volume.segments_since, volume.entries_since = volume.segments_since + #opened, volume.entries_since + #entries
+  volume.segments_since, volume.entries_since = volume.segments_since + #opened, volume.entries_since + entries.count
   volume.growth, volume.held = volume.growth + change.growth, volume.held + change.held
   adopt(volume, entries, pointers, before)
   volume:committed(record)

@@ -1,6 +1,7 @@
 -- The system calls: what a process may ask of the supervisor, one function each.
 --
---     local calls = require("kernel.calls").new{core=, scheduler=, ipc=, processes=, power=function(what), log=function(text)}
+--     local calls = require("kernel.calls").new{core=, scheduler=, ipc=, processes=, power=function(what), log=function(text),
+--                                               list_services = function() → rows, replacements = kernel.replacements, crashes=}
 --     calls.stopped(process, reason, …)      for scheduler.on_stop
 -- A function gets the calling process and the call's control values, and returns the answer; BLOCKED: it will be woken
 -- with it later. What it gets was written by the process: every value is checked here. An error in here is answered with
@@ -105,16 +106,17 @@ function calls.new(parts)
 
   -- What an unprivileged process may ask for when it spawns another: no more memory than it has itself, and a name that
   -- is harmless where it is shown.
-  local function child_spec(process, name, chunk, memory, unsafe)
+  local function child_spec(process, name, chunk, memory, unsafe, job)
     local _, own_memory <const> = process.handle:memory()
     if memory ~= nil and math.type(memory) ~= "integer" then return nil, "spawn: memory is a number of bytes" end
     if memory and memory > own_memory then return nil, "spawn: more memory than this process has itself" end
     if unsafe and not process.privileges.unsafe then return nil, "spawn: not allowed to be unsafe" end
+    if job and not process.operator then return nil, "spawn: jobs are the shell's" end
     return {
       name = type(name) == "string" and name:sub(1, NAME_BYTES):gsub("%c", "?") or nil,
       chunk = type(chunk) == "string" and chunk:sub(1, CHUNK_BYTES) or "=spawn",
       memory = memory or math.min(processes.default_memory, own_memory), unsafe = unsafe == true,
-      console = process.console, line_end = process.line_end,
+      console = process.console, line_end = process.line_end, job = job == true,
     }
   end
 
@@ -167,6 +169,36 @@ function calls.new(parts)
     local rows <const> = parts.crashes.list()
     if forget then parts.crashes.forget() end
     return rows
+  end
+
+  --- The services and their code, for who sits at the machine: rows of kernel.services.
+  function answers.services(process)
+    if not process.operator then return nil, "not allowed" end
+    return parts.list_services()
+  end
+
+  --- The text of a module, as delivered or, for a service, as it runs it.
+  function answers.source(process, module, service)
+    if not process.operator then return nil, "not allowed" end
+    if type(module) ~= "string" then return nil, "a module is named like drivers.vga" end
+    local text <const> = service ~= nil and parts.replacements.text(service, module) or core.source(module)
+    if not text then return nil, ("there is no module %s"):format(module) end
+    return text
+  end
+
+  --- propose, restore, accept and take_back of kernel.replacements, for who may start services anew. The text comes as the payload.
+  function answers.replace(process, what, name, module, sure)
+    local message <const> = process.handle:payload()
+    local text <const> = message and core.unpack(message)
+    if not process.privileges.services then return nil, "not allowed" end
+    local done, why = nil, "no such action"
+    if what == "propose" then done, why = parts.replacements.propose(name, module, text, sure)
+    elseif what == "restore" then done, why = parts.replacements.restore(name)
+    elseif what == "accept" then done, why = parts.replacements.accept(name)
+    elseif what == "take_back" then done, why = parts.replacements.take_back(name, "it was not accepted") end
+    -- It may have been its own code that was replaced.
+    if process.state == "ended" then return BLOCKED end
+    return done, why
   end
 
   --- {memory_bytes, free_bytes, turns, idle_seconds, uptime_seconds} of the whole machine; service_waits and

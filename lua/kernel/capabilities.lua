@@ -16,6 +16,14 @@ capabilities.console = {
   screen = {crtc = {0x3D4, 2}, memory = {0xB8000, 4000}},
 }
 
+--- The same where the screen is a picture (core.framebuffer) and not VGA's text screen; nil: it is that.
+function capabilities.console_on(framebuffer)
+  if not framebuffer then return capabilities.console end
+  local rows <const> = {screen = {memory = {framebuffer.address, framebuffer.bytes}}}
+  for device, row in pairs(capabilities.console) do rows[device] = rows[device] or row end
+  return rows
+end
+
 --- When a program runs without a person: only the two lines it writes to.
 capabilities.run_console = {
   com1 = {ports = {0x3F8, 8}},

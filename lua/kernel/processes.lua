@@ -6,7 +6,8 @@
 --     processes.list() → rows for ps()            processes.may_end(process, other) → boolean
 -- spec = {name=, module= a trusted one, with arguments={…}, grants={…} | payload= packed (program, arguments), with chunk=,
 --         memory=bytes, unsafe=boolean, service=boolean, privileges={name=true}, lines={irq line=true}, operator=boolean,
---         essential=boolean (the machine does not work without it), console=process, on_end=function(process, outcome)}
+--         essential=boolean (the machine does not work without it), console=process, on_end=function(process, outcome),
+--         texts = {module = text that it runs instead} or nil, job = boolean: the console tells it and what it starts from others}
 -- An outcome is {how = "finished" | "error" | "fault" | "killed" | "exit", n = count, …}: results, or message and traceback,
 -- or status.
 --
@@ -33,8 +34,9 @@ function processes.new(core, scheduler, ipc)
   local outcomes <const>, ended_order = {}, {}
   local last_id, count = 0, 0
   local runtime_source <const>, runtime_chunk <const> = core.source("kernel.runtime")
-  -- session: the module that opens the store for a process that another one gives it to (kernel.runtime).
-  local self <const> = {epoch = 0, default_memory = DEFAULT_MEMORY, session = nil}
+  -- session: the module that opens the store for a process that another one gives it to, program: the one that runs the main
+  -- chunk of a job (kernel.runtime).
+  local self <const> = {epoch = 0, default_memory = DEFAULT_MEMORY, session = nil, program = nil}
 
   local function has_room()
     if count >= MOST_PROCESSES then return nil, "too many processes" end
@@ -49,9 +51,10 @@ function processes.new(core, scheduler, ipc)
       id = process.id, name = process.name, parent = process.parent and process.parent.id or 0,
       chunk = spec.chunk, module = spec.module, grants = spec.grants or {},
       arguments = spec.arguments or {}, service = process.service, trusted = spec.module ~= nil,
-      console = spec.console and core.endpoint(spec.console.id) or nil, line_end = spec.line_end,
+      console = spec.console and core.endpoint(spec.console.id, process.job or 0) or nil, line_end = spec.line_end,
       epoch = self.epoch, unsafe = spec.unsafe or false,
-      reports = spec.reports, session = self.session,
+      reports = spec.reports, session = self.session, texts = spec.texts,
+      program = process.job == process.id and self.program or nil,
     }
   end
 
@@ -63,6 +66,7 @@ function processes.new(core, scheduler, ipc)
     end
     return {
       id = id, name = spec.name or "process " .. id, parent = parent, service = spec.service or false,
+      job = spec.job and id or parent and parent.job or nil,
       operator = spec.operator or false, privileges = spec.privileges or {}, lines = spec.lines or {},
       console = spec.console, on_end = spec.on_end, state = "new", waiters = {}, line_end = spec.line_end,
       preempted = 0, parked = 0, burst = 0, name_count = 0, spawner = parent,
@@ -216,7 +220,7 @@ function processes.new(core, scheduler, ipc)
       rows[#rows + 1] = {
         id = id, name = process.name, state = process.state, memory = held, memory_limit = limit,
         cpu_ns = process.handle:cpu(), mailbox = process.mailbox.letters, service = process.service,
-        preempted = process.preempted, parked = process.parked,
+        preempted = process.preempted, parked = process.parked, job = process.job,
         parent = process.parent and process.parent.id or nil,
       }
     end

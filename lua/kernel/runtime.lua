@@ -254,7 +254,7 @@ function system.spawn(program, options)
   if spec.store and not store then error("spawn: this process has no store to share", 2) end
   local parcel <const>, rest <const> = parcel_of(program, args)
   if not parcel then return nil, "spawn: " .. rest end
-  local id <const>, err <const> = call("spawn", 4, spec.name, spec.chunk, spec.memory, spec.unsafe, parcel, rest, store)
+  local id <const>, err <const> = call("spawn", 5, spec.name, spec.chunk, spec.memory, spec.unsafe, spec.job == true, parcel, rest, store)
   if not id then return nil, err end
   return setmetatable({id = id}, PROCESS)
 end
@@ -290,6 +290,11 @@ end
 function system.crashes(forget)
   return call("crashes", 1, forget == true)
 end
+
+--- For who sits at the machine: the services, the text of a module, and other code for a service (kernel.replacements).
+function system.services() return call("services", 0) end
+function system.source(module, service) return call("source", 2, module, service) end
+function system.replace(what, name, module, text, sure) return call("replace", 4, what, name, module, sure, text) end
 
 function system.exit(status)
   call("exit", 1, status)
@@ -327,10 +332,17 @@ local function is_public(name)
   return boot.trusted
 end
 
+-- What a person has put in place of a module, or the module as it was delivered: text and chunk name.
+local function module_source(name)
+  local text <const> = boot.texts and boot.texts[name]
+  if text then return text, "=lua/" .. gsub(name, "%.", "/") .. ".lua" end
+  return kernel.source(name)
+end
+
 -- A searcher of `require`, for the modules of this system. A module is called with its name and where it comes from;
 -- those of this folder with `system`, because they serve processes where that is no global.
 local function search_embedded(name)
-  local source <const>, chunk <const> = kernel.source(name)
+  local source <const>, chunk <const> = module_source(name)
   if not source then return nil end
   if not is_public(name) then return format("module '%s' is not for this process", name) end
   return assert(text_load(source, chunk, "t")), find(name, "^kernel%.") and system or chunk
@@ -386,7 +398,7 @@ loaded.system = system
 
 if boot.trusted then
   if boot.service then _G.system = system end
-  local source <const>, chunk <const> = kernel.source(boot.module)
+  local source <const>, chunk <const> = module_source(boot.module)
   local main <const> = assert(text_load(source or error("no module " .. boot.module, 0), chunk, "t"))
   return main(boot.grants, {
     evaluate = kernel.evaluate, raw = kernel.raw, system = system, arguments = boot.arguments, keep_text = keep_text,
@@ -413,5 +425,18 @@ if sent_store then
   end
 end
 
-if not is_text then return run(functions().unpack(sent_program)) end
-return run(assert(text_load(sent_program, boot.chunk, "t")), unpack(sent_arguments, 1, sent_arguments.n))
+-- What the main program of a job may ask of its console.
+local CONSOLE_OPERATIONS <const> = {read = true, write = true, size = true}
+local function ask_console(operation, ...)
+  assert(CONSOLE_OPERATIONS[operation], "no such operation of the console")
+  return call("call", 2, boot.console, false, operation, ...)
+end
+
+local function start(main, ...)
+  if not boot.program then return run(main, ...) end
+  local source <const>, chunk <const> = kernel.source(boot.program)
+  return assert(text_load(source, chunk, "t"))(system, ask_console, main, is_text and sent_program, pack(...))
+end
+
+if not is_text then return start(functions().unpack(sent_program)) end
+return start(assert(text_load(sent_program, boot.chunk, "t")), unpack(sent_arguments, 1, sent_arguments.n))

@@ -15,7 +15,10 @@ local grants <const> = ...
 local ata <const> = require "drivers.ata"
 local service <const> = require "kernel.service"
 
-local primitives <const> = {crc32c = system.crc32c, now = system.time, random = system.random, references = system.codec.references}
+local primitives <const> = {
+  crc32c = system.crc32c, now = system.time, random = system.random,
+  references = system.codec.references, entries = system.codec.entries,
+}
 
 --- Objects that one step of a collection looks at.
 local IDLE_BUDGET <const> = 128

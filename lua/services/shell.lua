@@ -2,7 +2,8 @@
 --
 -- chunk(grants, trust): grants.console = endpoint of the console service (write, read, size); grants.store = endpoint of the
 -- disk service's store, or nil: then the session lives in memory; grants.banner = facts for shell.banner (version, disk,
--- warnings), completed here by what the store tells.
+-- warnings), completed here by what the store tells; grants.safe: nothing runs by itself; grants.life: how often
+-- it was started; grants.is_start: the machine has just started.
 -- trust.raw = metatables behind __metatable, for the store's client. system.evaluate runs what is typed so that Ctrl-C can
 -- abandon it. Ends when the console does.
 --
@@ -33,6 +34,9 @@ local console <const> = {
   write = function(bytes) return ask_console("write", bytes) end,
   read = function(seconds) return ask_console("read", seconds) end,
   size = function() return ask_console("size") end,
+  front = function(job) return ask_console("front", job) end,
+  kept = function(job, forget) return ask_console("kept", job, forget) end,
+  id = grants.console:process(),
 }
 
 local function new_environment()
@@ -52,15 +56,17 @@ local function new_environment()
   return environment
 end
 
+local function open_session(environment)
+  return require("fs.objects").open {
+    store = require("services.remote_store").new(system, grants.store), environment = environment, debug = trust.raw,
+    codec = system.codec, crc32c = system.crc32c,
+  }
+end
+
 -- → objects | nil, why there are none
 local function open_objects(environment)
   if not grants.store then return nil end
-  local ok, objects = pcall(function()
-    return require("fs.objects").open {
-      store = require("services.remote_store").new(system, grants.store), environment = environment, debug = trust.raw,
-      codec = system.codec, crc32c = system.crc32c,
-    }
-  end)
+  local ok, objects = pcall(open_session, environment)
   if ok then return objects end
   return nil, require("shell.errors").message(objects)
 end
@@ -84,6 +90,39 @@ local function keep_source(name, text)
   if grants.store then require("fs.chunk_texts").remember("=" .. name, text) end
 end
 
+-- What was entered is kept in root.shell.history, by a session of its own: so it is saved without what the person has not committed.
+local function history_storage()
+  if not grants.store then return nil end
+  local mine
+  local function root()
+    mine = mine or open_session(nil)
+    mine.refresh()
+    return mine.root
+  end
+  local function save(entries)
+    local all <const> = root()
+    if all.shell == nil then all.shell = {} end
+    if type(all.shell) ~= "table" then error("root.shell is something else", 0) end
+    all.shell.history = entries
+    mine.commit("shell history")
+    return true
+  end
+  local storage <const> = {
+    load = function()
+      local kept <const> = root().shell
+      return type(kept) == "table" and type(kept.history) == "table" and kept.history or {}
+    end,
+  }
+  if grants.safe then return storage end
+  function storage.save(entries)
+    local done <const>, problem <const> = pcall(save, entries)
+    if done then return true end
+    if mine then pcall(mine.abort) end
+    return nil, require("shell.errors").message(problem)
+  end
+  return storage
+end
+
 local environment <const> = new_environment()
 trust.adopt(environment)
 local objects <const>, problem <const> = open_objects(environment)
@@ -96,8 +135,16 @@ if environment.load == load then
   end
 end
 
+-- What was put in place of services' code at an earlier start; without a word, unless something is wrong with it.
+local facts <const> = banner_facts(objects, problem)
+local is_first_life <const> = grants.life == 1 and not grants.safe
+if objects and is_first_life then
+  local applied, problems = pcall(function() return require("shell.live").apply(system, objects.root) end)
+  for _, text in ipairs(applied and problems or {"root.services: " .. tostring(problems)}) do table.insert(facts.warnings, text) end
+end
+
 session.run {
   console = console, environment = environment, objects = objects, system = system,
-  banner = banner_facts(objects, problem), evaluate = system.evaluate, asks_width = true,
-  keep_source = keep_source,
+  banner = facts, evaluate = system.evaluate, asks_width = true,
+  keep_source = keep_source, history = history_storage(), autorun = grants.is_start and not grants.safe,
 }

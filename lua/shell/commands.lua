@@ -1,7 +1,8 @@
 -- The commands: what stands in the environment besides Lua itself, each a function with its help in shell.help_texts.
 --
 --     commands.install{environment =, objects = nil without a disk, system = nil outside the guest,
---                      print = function(text), interactive = boolean, before_power = function() or nil}
+--                      print = function(text), interactive = boolean, before_power = function() or nil,
+--                      session = a person's session (shell.program_commands) or nil}
 --        → the names installed
 -- Promises: only what works here is installed (no processes without a system that has them); a failure the store or
 -- the system reports as nil, err is raised, so that a program cannot overlook it. Used by the prompt and by programs
@@ -146,9 +147,12 @@ function commands.install(context)
   if context.system then add(process_commands(context.system)) end
   add(machine_commands(context))
   add { help = help_command(context), show = show_command(context) }
+  add(require("shell.program_commands").commands(context))
   table.sort(names)
   if context.objects and context.objects.register then
     for _, name in ipairs(names) do context.objects.register(name, environment[name]) end
+    local programs = require "shell.programs"
+    context.objects.register(programs.CLASS_NAME, programs.CLASS)
   end
   return names
 end

@@ -1,7 +1,8 @@
 -- Tab: what the name before the cursor may go on as.
 --
---     completion.find(text, environment, topics) → position where the replaced part starts, sorted candidates
--- `text` is the line up to the cursor, `environment` the globals, `topics` the names help knows.
+--     completion.find(text, environment, strings) → position where the replaced part starts, sorted candidates
+-- `text` is the line up to the cursor, `environment` the globals, `strings` = {name of a function = function() → list}: what its
+-- first argument may be, as in help "comm.
 --
 -- Promises: looks and never calls: fields are read raw, `__index` is followed only where it is a table, so completing
 -- runs no code of the user; walks of huge tables stop.
@@ -93,13 +94,13 @@ local function sorted(candidates)
   return list
 end
 
--- Names of the help inside its quotes: help "co
-local function quoted_topic(text, topics)
-  local partial = text:match("%f[%w_]help%s*%(?%s*[\"']([%w_.: ]*)$")
-  if not partial then return nil end
+-- What a function takes, inside its quotes: help "co
+local function quoted_argument(text, strings)
+  local name, partial = text:match("%f[%w_]([%a_][%w_]*)%s*%(?%s*[\"']([%w_.: ]*)$")
+  if not name or not strings[name] then return nil end
   local found = {}
-  for _, topic in ipairs(topics) do
-    if topic:sub(1, #partial) == partial then found[topic] = true end
+  for _, candidate in ipairs(strings[name]()) do
+    if candidate:sub(1, #partial) == partial then found[candidate] = true end
   end
   return #text - #partial + 1, sorted(found)
 end
@@ -115,21 +116,41 @@ local function global_names(partial, environment)
   return sorted(found)
 end
 
-local function find(text, environment, topics)
-  local start, candidates = quoted_topic(text, topics or {})
+local function follow(environment, steps)
+  local value = environment
+  for _, step in ipairs(steps) do
+    value = field(value, step)
+    if value == nil then return nil end
+  end
+  return value
+end
+
+-- Keys of a table inside brackets and quotes: root["my sh
+local function quoted_key(tail, environment)
+  local head, partial = tail:match("^(.*)%[%s*[\"']([^\"'\\]*)$")
+  local steps = head and parse_chain(head .. ".")
+  if not steps or #steps == 0 then return nil end
+  local found = {}
+  each_field(follow(environment, steps), function(key)
+    if key:sub(1, #partial) == partial and not key:find("[%c\"'\\]") then found[key] = true end
+  end)
+  return partial, sorted(found)
+end
+
+local function find(text, environment, strings)
+  local start, candidates = quoted_argument(text, strings or {})
   if start then return start, candidates end
   -- Only the row being typed, and not further back than a name can be.
   local tail = text:match("[^\n]*$"):sub(-512)
+  local key, keys = quoted_key(tail, environment)
+  if key then return #text - #key + 1, keys end
   local steps, separator, partial = parse_chain(tail)
   if not steps then return nil, {} end
   start = #text - #partial + 1
   if not separator then return start, global_names(partial, environment) end
 
-  local value = environment
-  for _, step in ipairs(steps) do
-    value = field(value, step)
-    if value == nil then return nil, {} end
-  end
+  local value = follow(environment, steps)
+  if value == nil then return nil, {} end
   local found = {}
   each_field(value, function(key, item)
     local fits = key:sub(1, #partial) == partial and key:find("^[%a_][%w_]*$")
@@ -138,8 +159,8 @@ local function find(text, environment, topics)
   return start, sorted(found)
 end
 
-function completion.find(text, environment, topics)
-  local ok, start, candidates = pcall(find, text, environment, topics)
+function completion.find(text, environment, strings)
+  local ok, start, candidates = pcall(find, text, environment, strings)
   if not ok then return nil, {} end
   return start, candidates
 end

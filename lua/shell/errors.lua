@@ -88,7 +88,7 @@ local function names_one_of(frame, files)
 end
 
 local function is_noise(frame)
-  return names_one_of(frame, OWN_FILES) or frame:find("^%[C%]: in %?") or frame:find("^%[C%]: in %a+ 'error'")
+  return names_one_of(frame, OWN_FILES) or frame:find("^%[C%]: in %?") or frame:find("^%[C%]: in %a+ 'error'") or frame:find("^%[C%]: in %a+ 'xpcall'")
 end
 
 local TAIL_CALLS <const> = "(...tail calls...)"

@@ -6,7 +6,7 @@
 
 local help_texts <const> = {}
 
-help_texts.groups = { "Objects", "Processes", "Shell" }
+help_texts.groups = { "Objects", "Programs", "Processes", "Shell" }
 
 help_texts.entries = {
   {
@@ -48,13 +48,13 @@ abort()
 root.mistake]],
   },
   {
-    name = "save", group = "Objects", usage = "save(name, value)", summary = "root[name] = value, committed",
+    name = "save", rare = true, group = "Objects", usage = "save(name, value)", summary = "root[name] = value, committed",
     description = [[Sets one name of root and commits. The global `load` stays Lua's compiler.]],
     example = [[
 save("colour", "blue")]],
   },
   {
-    name = "fetch", group = "Objects", usage = "fetch(name)", summary = "the value saved under a name",
+    name = "fetch", rare = true, group = "Objects", usage = "fetch(name)", summary = "the value saved under a name",
     description = [[The value of root[name]; nil when there is none.]],
     example = [[
 save("colour", "blue")
@@ -211,6 +211,147 @@ forget(root.crew)
 root.crew[1] ]],
   },
   {
+    name = "run", group = "Programs", usage = "run(program, ...)", summary = "run a program: run \"clock\"; Ctrl-C ends it",
+    description = [[
+Takes a name, looked for in root.programs and then among the programs that come with Khoros, or a program or function itself. It
+runs as a process of its own, with the keys and the screen, root and commit; what follows is what it is called with. Ctrl-C ends it,
+Ctrl-Z leaves it running behind the prompt: then it is a job, see "jobs". Returns what the program returns. What it has committed is
+there afterwards.]],
+    example = [[
+run("notes", "add buy milk")
+run("notes", "list")]],
+  },
+  {
+    name = "start", group = "Programs", usage = "start(program, ...)", summary = "the same behind the prompt, as a job",
+    description = [[
+Like run, but you go on typing. What the job prints is kept, and shown by output(job); what it wants to read waits until front(job)
+brings it here. Returns the job; its end is told before the next prompt.]],
+    example = [[
+job = start("notes", "list")
+wait(job)
+output(job)]],
+  },
+  {
+    name = "jobs", group = "Programs", usage = "jobs()", summary = "what runs behind the prompt: front(n), output(n)",
+    description = [[
+A list of {id, name, state, note}, one a row when shown; note is the last row that it printed. kill(job) and wait(job) take a job too,
+or its number.]],
+    example = [[jobs()]],
+  },
+  {
+    name = "front", rare = true, group = "Programs", usage = "front(job)", summary = "bring a job here: keys and screen are its",
+    description = [[What it printed meanwhile comes first. Ctrl-Z puts it behind again, Ctrl-C ends it.]],
+    example = [[
+job = start("notes", "list")
+front(job)]],
+  },
+  {
+    name = "output", rare = true, group = "Programs", usage = "output(job)", summary = "what a job has printed behind the prompt",
+    description = [[A string: the last 64 KiB, of the last 16 jobs. Once the job has been brought to the front it was shown there and is empty.]],
+    example = [[
+job = start("notes", "list")
+wait(job)
+#output(job) > 0]],
+  },
+  {
+    name = "programs", group = "Programs", usage = "programs()", summary = "the programs there are",
+    description = [[
+Those in root.programs and those that come with Khoros: a clock, notes, a game. Each is Lua text to read and to change: edit "clock".]],
+    example = [[programs()]],
+  },
+  {
+    name = "edit", group = "Programs", usage = "edit(name)", summary = "write and change a program, full screen",
+    description = [[
+edit "clock" changes root.programs.clock, or makes it, beginning with the text that comes with Khoros if there is one of that name;
+edit "root.ship.log" changes a string in any object. Ctrl-S saves, and commits unless other changes wait that are not its own;
+Ctrl-R saves and runs; Ctrl-O takes what is stored again; Ctrl-F finds, Ctrl-G goes to a row; Ctrl-K cuts rows, Ctrl-Y puts them
+back; Ctrl-Z takes a change back; Ctrl-Q leaves.]],
+  },
+  {
+    name = "install", rare = true, group = "Programs", usage = "install(name)", summary = "copy programs to root.programs",
+    description = [[
+install "clock" copies one program that comes with Khoros, install() all of them, unless root.programs has something of that name.
+Then root.programs.clock() runs it, and it is there after a reboot once you commit().]],
+    example = [[
+install "notes"
+root.programs.notes "list"]],
+  },
+  {
+    name = "program", rare = true, group = "Programs", usage = "program(text, name)", summary = "a program made of Lua text",
+    description = [[A table {name, text} that runs when it is called. Put it under root.programs to run it by its name.]],
+    example = [[
+root.programs = root.programs or {}
+root.programs.hello = program("-- hello: says it\nprint 'hello'", "hello")
+root.programs.hello()
+root.programs.hello.text]],
+  },
+  {
+    name = "terminal", rare = true, group = "Programs", usage = "help \"terminal\"", summary = "keys and screen, for programs", topic = true,
+    arranged = true,
+    description = [[
+A program that is run has a table terminal:
+terminal.key(seconds)     the next key: "a", "enter", "up", "ctrl-s"; nil when time is over
+terminal.line(prompt)     a line with the line editor; nil after Ctrl-D. io.read() too
+terminal.write(...)       without a line end of its own
+terminal.move(row, column)   from 1, 1
+terminal.clear()          the screen; terminal.scroll_away() first keeps what was there
+terminal.size()           columns, rows
+terminal.cursor(visible)  shows or hides it
+Ctrl-C ends the program at key() and line(), unless terminal.takes_interrupt
+is true; then it is the key "ctrl-c".]],
+    example = [[
+run(function() print(terminal.key(0), terminal.size()) end)]],
+  },
+  {
+    name = "autorun", rare = true, group = "Programs", usage = "root.autorun", summary = "what runs when the machine has started", topic = true,
+    description = [[
+Lua text, a program or a function in root.autorun is run as if it were typed, once it is committed. Ctrl-C ends it. A safe start
+passes it over: hold Shift while GRUB starts and choose it, or ./khoros run --safe; the store is read-only then.]],
+    example = [[
+root.autorun = 'print "good morning"'
+root.autorun = nil]],
+  },
+  {
+    name = "services", rare = true, group = "Processes", usage = "services()", summary = "the services, and whose code was replaced",
+    description = [[
+A list of {id, name, state, lives, module, replaced}. The console drives screen, keys and serial line, the disk service the store; the
+shell is what you talk to. kill(id) starts one again.]],
+    example = [[services()]],
+  },
+  {
+    name = "source", rare = true, group = "Processes", usage = "source(name, module)", summary = "the Lua text of a service or module",
+    description = [[
+source "console" is the main text of that service as it runs now, source("console", "drivers.vga") that of a module in it, and
+source "kernel.scheduler" any module as it came with the system.]],
+    example = [[
+#source "console" > 1000
+source("kernel.scheduler"):match "[^\n]*"]],
+  },
+  {
+    name = "replace", rare = true, group = "Processes", usage = "replace(service, text, module)",
+    summary = "run other code as a service, at once",
+    description = [[
+The service ends and starts again with that text, or program, in place of its main module or of the module named. If the new code
+ends within its first seconds or answers nothing, the code before is back. A new console asks you through itself whether it works; a new
+shell wants accept "shell" within a minute. What works is put into root.services: commit() keeps it over reboots. A safe start
+runs what came with the system.]],
+    example = [[
+root.programs = root.programs or {}
+root.programs.disk = program(source "disk", "disk")
+replace("disk", root.programs.disk)
+restore "disk"]],
+  },
+  {
+    name = "restore", rare = true, group = "Processes", usage = "restore(service)", summary = "the code that came with the system again",
+    description = [[At once, and out of root.services; commit() makes that last.]],
+    example = [[restore "disk"]],
+  },
+  {
+    name = "accept", rare = true, group = "Processes", usage = "accept(service)", summary = "keep new code that is on trial",
+    description = [[
+For a shell that was replaced: it is you who sees whether it works. Without it the code before is back after a minute.]],
+  },
+  {
     name = "spawn", group = "Processes", usage = "spawn(program, options)", summary = "start a process",
     description = [[
 Runs a program, a function or Lua text, as a process with its own memory, next to everything else, and returns it: .id,
@@ -238,7 +379,7 @@ p = spawn "while true do end"
 kill(p)]],
   },
   {
-    name = "wait", group = "Processes", usage = "wait(process, seconds)", summary = "wait until a process has ended",
+    name = "wait", rare = true, group = "Processes", usage = "wait(process, seconds)", summary = "wait until a process has ended",
     description = [[
 Returns "finished" and what the program returned (nothing, if that cannot be sent, as functions of C), "error" with the message, "killed", or "exit" with a status. After so
 many seconds it gives up with an error; without a number it waits as long as it takes.]],
@@ -246,7 +387,7 @@ many seconds it gives up with an error; without a number it waits as long as it 
 wait(spawn "return 6 * 7")]],
   },
   {
-    name = "sleep", group = "Processes", usage = "sleep(seconds)", summary = "do nothing for a while",
+    name = "sleep", rare = true, group = "Processes", usage = "sleep(seconds)", summary = "do nothing for a while",
     description = [[Other processes run meanwhile. Fractions of a second are fine.]],
     example = [[sleep(0.01)]],
   },
@@ -272,7 +413,7 @@ crashes()
 Changes that are not committed are lost: it says so the first time. poweroff "now" does not ask.]],
   },
   {
-    name = "reboot", group = "Shell", usage = "reboot()", summary = "start the machine again",
+    name = "reboot", rare = true, group = "Shell", usage = "reboot()", summary = "start the machine again",
     description = [[
 Changes that are not committed are lost: it says so the first time. reboot "now" does not ask.]],
   },
@@ -338,7 +479,7 @@ commit()
 root.mine, root.theirs]],
   },
   {
-    name = "_", group = "Shell", usage = "_", summary = "the last value shown",
+    name = "_", rare = true, group = "Shell", usage = "_", summary = "the last value shown",
     topic = true,
     description = [[An expression prints without `return`, and its (first) value is then called _ .]],
     example = [[

@@ -26,14 +26,6 @@ local function printed(...)
   return table.concat(parts, "\t", 1, parts.n) .. "\n"
 end
 
-local function converted(text, format)
-  format = type(format) == "string" and format:gsub("^%*", "") or format or "l"
-  if format == "n" then return tonumber(text) end
-  if format == "L" then return text .. "\n" end
-  if format == "l" then return text end
-  error("io.read: the console gives lines: \"l\", \"L\" or \"n\"", 3)
-end
-
 function output.install(environment, emit, read_line)
   local io = {}
   for key, value in pairs(type(environment.io) == "table" and environment.io or {}) do io[key] = value end
@@ -49,9 +41,7 @@ function output.install(environment, emit, read_line)
     return io.stdout
   end
   function io.read(format)
-    local text = read_line()
-    if not text then return nil end
-    return converted(text, format)
+    return require("shell.terminal").converted(read_line(), format)
   end
   environment.io = io
   function environment.print(...) emit(printed(...)) end

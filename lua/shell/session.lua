@@ -2,7 +2,7 @@
 --
 --     session.run{console = {write, read, size}, environment = table of globals, objects = nil without a disk,
 --                 system = nil outside the guest, banner = facts or text (shell.banner),
---                 history = {load =, save =} or nil, evaluate = function(f) → true | false, report | nil, "interrupted",
+--                 history = {load =, save =} or nil, autorun = boolean, evaluate = function(f) → true | false, report | nil, "interrupted",
 --                 keep_source = function(chunk name, compiled text) or nil, asks_width = boolean}
 -- `evaluate` is where the kernel takes hold: it may abandon f at any instant (Ctrl-C), and the session goes on with what
 -- it has outside of f. By default it is a plain xpcall.
@@ -25,6 +25,8 @@ local HOW_TO_LEAVE <const> = "poweroff() leaves, reboot() starts again, help() s
 local FAREWELLS <const> = { exit = true, quit = true, bye = true, logout = true }
 
 local PROMPT <const>, CONTINUATION <const> = "> ", ">> "
+-- What was entered is saved when nobody has typed for so many waits of the editor.
+local IDLE_ROUNDS <const> = 6
 -- Texts of this many entries are kept for error messages.
 local KEPT_SOURCES <const> = 300
 -- A chunk that grows past this many rows during a paste is only tried where a row starts at the margin.
@@ -43,10 +45,11 @@ local function install_shell_table(self)
   }
 end
 
--- Names of help for completion; globals and fields for everything else.
+-- For Tab; what the first string of help, run and the like may be is looked up when it is needed.
 local function complete(self, text)
-  local topics = text:find("help", 1, true) and require("shell.help").names(self.environment) or nil
-  return require("shell.completion").find(text, self.environment, topics)
+  local strings = { help = function() return require("shell.help").names(self.environment) end }
+  for name, list in pairs(self.programs.strings) do strings[name] = list end
+  return require("shell.completion").find(text, self.environment, strings)
 end
 
 function session.new(options)
@@ -54,7 +57,7 @@ function session.new(options)
   local self = setmetatable({
     console = console, environment = options.environment, objects = options.objects, banner = options.banner,
     evaluate = options.evaluate or evaluate_here, keep_source = options.keep_source,
-    sources = {}, entry = 0, at_margin = true, noted_local = false, notices = {},
+    sources = {}, entry = 0, at_margin = true, noted_local = false, notices = {}, idle_rounds = 0,
   }, session)
   self.emit_bytes = function(bytes) console.write((bytes:gsub("\n", "\r\n"))) end
   self.source_of = function(name) return self.sources[name] end
@@ -63,11 +66,18 @@ function session.new(options)
   self.editor = editor.new {
     console = console, history = self.history, asks_width = options.asks_width,
     complete = function(text) return complete(self, text) end,
-    on_idle = function() self:save_history() end,
+    on_idle = function() self:idle() end,
+  }
+  self.autorun = options.autorun
+  self.programs = {
+    console = console, decoder = function() return self.editor.decoder end, emit = function(text) self:emit(text) end,
+    came_back = function(...) self:came_back(...) end, keep = function(name, text) self.sources[name] = text end,
+    news = function() return {} end, strings = {},
   }
   commands.install {
     environment = self.environment, objects = self.objects, system = options.system, interactive = true,
-    print = function(text) self:emit(text .. "\n") end, before_power = function() self:save_history() end,
+    print = function(text) self:emit(text .. "\n") end, before_power = function() self:end_session() end,
+    session = self.programs,
   }
   output.install(self.environment, function(text) self:emit(text) end, function() return self:read_input() end)
   self.stdout = self.environment.io.stdout
@@ -83,6 +93,25 @@ end
 function session:save_history()
   local ok, problem = self.history:save()
   if not ok then self:notice("the history is not saved: " .. problem) end
+end
+
+-- Before the power goes: what would be said at the next prompt is said now.
+function session:end_session()
+  self:save_history()
+  self:to_margin()
+  for _, notice in ipairs(self.notices) do self:emit(notice .. "\n") end
+end
+
+function session:idle()
+  self.idle_rounds = self.idle_rounds + 1
+  if self.idle_rounds == IDLE_ROUNDS then self:save_history() end
+end
+
+-- A program had the screen: colours, cursor and the like are as the prompt wants them. Below a page that it left there is room.
+function session:came_back(at_margin, left_page)
+  self.emit_bytes("\27[0m\27[?25h\27[?7h\27[?2004l" .. (left_page and "\27[999;1H" or ""))
+  self.at_margin = at_margin == true and not left_page
+  self:to_margin()
 end
 
 -- Text for the person: "\n" is a line end. Remembers whether the cursor stands at the margin.
@@ -236,6 +265,7 @@ end
 -- One turn of the loop. → false when the console is closed
 local function turn(self, state)
   self:to_margin()
+  for _, row in ipairs(self.programs.news()) do self:notice(row) end
   for _, notice in ipairs(self.notices) do self:emit(notice .. "\n") end
   self.notices = {}
   if self.wants_raw then enter_raw(self) end
@@ -243,7 +273,7 @@ local function turn(self, state)
     prompt = PROMPT, continuation = CONTINUATION, text = state.text, takes_paste = true,
     finished = function(typed) return self:is_finished(typed) end,
   }
-  state.text = nil
+  state.text, self.idle_rounds = nil, 0
   if reason == "enter" then self:enter(text)
   elseif reason == "paste" then
     local rest = self:paste(text)
@@ -257,12 +287,31 @@ local function turn(self, state)
   return true
 end
 
+-- root.autorun: Lua text, a program or a function, run as if it were typed when the machine has started; Ctrl-C ends it.
+function session:run_autorun()
+  local root <const> = self.autorun and self.objects and self.objects.root
+  if not root then return end
+  local chunk
+  local read <const> = self.evaluate(function()
+    local what <const> = root.autorun
+    if what == nil then return end
+    local text <const> = type(what) == "string" and what or "root.autorun()"
+    self:emit("autorun: " .. require("shell.printer").format(text, { length = 1, string_length = 60 }) .. "\n")
+    local problem, message
+    chunk, problem, message = self:compile(text)
+    if problem then error(message or "root.autorun is not a whole chunk", 0) end
+  end)
+  if not read then self:emit("root.autorun cannot be run; root.autorun = nil, commit() lets it go\n") end
+  if chunk then self:run_chunk(chunk) end
+end
+
 function session:loop()
   if self.banner then self:emit(require("shell.banner").text(self.banner) .. "\n") end
+  self:run_autorun()
   self.editor:ask_width() -- goes out with the first prompt
   local state = {}
   while turn(self, state) do end
-  self:save_history()
+  self:end_session()
 end
 
 function session.run(options)

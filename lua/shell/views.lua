@@ -4,6 +4,7 @@
 --     views.changes{ {kind=, path=, old=, new=}, … }  ~ root.ship.fuel 7 -> 5
 --     views.transactions(list)  views.processes(list)  views.snapshots(list)   one row each, in columns
 --     views.snapshot{name=, transaction=, time=, objects=, bytes=}              the same for one
+--     views.programs(list)  views.jobs(list)  views.services(list)               one row each
 --     views.collection{phase=, marked=, swept=, swept_bytes=}                   12 objects removed, 480 bytes
 -- Promises: the tables stay the tables they were (fields, #, ipairs); only how they print is added.
 
@@ -179,5 +180,57 @@ function CRASHES.__tostring(list)
 end
 
 function views.crashes(list) return dressed(list, CRASHES) end
+
+local PROGRAMS <const>, JOBS <const>, SERVICES <const> = { __name = "programs" }, { __name = "jobs" }, { __name = "services" }
+
+function PROGRAMS.__tostring(list)
+  if #list == 0 then return "there are no programs: edit \"name\" writes one" end
+  local rows = {}
+  for index, one in ipairs(list) do rows[index] = { one.name, one.where, one.summary } end
+  return in_columns(rows, {})
+end
+
+function views.programs(list) return dressed(list, PROGRAMS) end
+
+local INSTALLED <const> = { __name = "installed" }
+
+function INSTALLED.__tostring(names)
+  if #names == 0 then return "all of them are in root.programs already" end
+  return ("%s: in root.programs now; commit() keeps %s"):format(table.concat(names, ", "), #names == 1 and "it" or "them")
+end
+
+function views.installed(names) return dressed(names, INSTALLED) end
+
+function JOBS.__tostring(list)
+  if #list == 0 then return "there are no jobs: start \"clock\" makes one" end
+  local rows = {}
+  for index, job in ipairs(list) do
+    rows[index] = { tostring(job.id), job.name, job.state, require("shell.cells").visible(job.note:gsub("\27%[[%d;?]*%a", "")):sub(1, 40) }
+  end
+  return in_columns(rows, { [1] = true })
+end
+
+function views.jobs(list) return dressed(list, JOBS) end
+
+function SERVICES.__tostring(list)
+  local rows = { { "id", "service", "state", "starts", "module", "replaced" } }
+  for _, service in ipairs(list) do
+    local replaced = table.concat(service.replaced, " ")
+    if service.trial then replaced = replaced .. " (on trial)" end
+    rows[#rows + 1] = {
+      tostring(service.id or ""), service.name, service.state, tostring(service.lives), service.module,
+      replaced,
+    }
+  end
+  local text = in_columns(rows, { [1] = true, [4] = true })
+  for _, service in ipairs(list) do
+    if service.failure then
+      text = text .. "\n" .. require("shell.cells").visible(("%s: the new code was taken back: %s"):format(service.name, service.failure))
+    end
+  end
+  return text
+end
+
+function views.services(list) return dressed(list, SERVICES) end
 
 return views

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import importlib
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
+import click
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCH = ROOT / "bench"
+SVG = "{http://www.w3.org/2000/svg}"
 OBJECTS = 2000
 
 
@@ -146,3 +150,70 @@ def test_the_disk_is_measured_in_the_guest(tmp_path):
     assert set(rows) == set(disk.NAMES)
     for ours, peer in rows.values():
         assert 0 < ours.least <= ours.median <= ours.greatest and 0 < peer.least <= peer.median <= peer.greatest
+
+
+def test_pictures_show_every_row_on_its_side():
+    plots = module("plots")
+    rows = [{"name": "better", "ratio": 4.0}, {"name": "worse", "ratio": 0.5}, {"name": "as <good>", "ratio": 1.0}]
+    drawn = ElementTree.fromstring(plots.throughput(rows, "title"))
+    bars = [rect for rect in drawn.iter(SVG + "rect") if rect.get("height") == "15"]
+    middle = float(next(drawn.iter(SVG + "line")).get("x1") or 0)
+    assert [float(bar.get("x") or 0) >= middle for bar in bars] == [True, False, True]
+    assert [bar.get("fill") for bar in bars] == [plots.GOOD, plots.BAD, plots.GOOD]
+    assert {"better", "worse", "as <good>", "4.00", "0.50"} <= {text.text for text in drawn.iter(SVG + "text")}
+
+
+def test_a_curve_goes_right_with_the_objects_and_up_with_the_cost():
+    plots = module("plots")
+    curves = [{"what": "open", "objects": 10**power, "value": 10.0 ** (power - 6)} for power in (3, 4, 6)]
+    drawn = ElementTree.fromstring(plots.growth(curves, "title"))
+    (line,) = drawn.iter(SVG + "polyline")
+    points = [tuple(map(float, point.split(","))) for point in (line.get("points") or "").split()]
+    assert points == sorted(points) and [y for _, y in points] == sorted((y for _, y in points), reverse=True)
+    assert len(points) == 3
+
+
+def test_costs_by_size_are_measured_for_each(tmp_path):
+    curves = module("curves")
+    found = list(curves.measure(tmp_path, {1000: "16M"}))
+    assert {what for what, _, _, _ in found} == {*curves.FLAT, *curves.LINEAR}
+    assert all(count == 1000 and value > 0 and unit == "s" for _, count, value, unit in found)
+
+
+def test_pictures_come_from_the_json_of_runs(tmp_path):
+    main = runpy.run_path(str(BENCH / "__main__.py"))
+    one, other = tmp_path / "one.json", tmp_path / "other.json"
+    one.write_text(json.dumps({"results": [{"name": "a", "ratio": 2.0}], "figures": [{"what": "x", "value": 1, "unit": "s"}]}))
+    figures = [{"what": "open", "objects": count, "value": 0.1, "unit": "s"} for count in (10, 100)]
+    other.write_text(json.dumps({"results": [], "figures": figures}))
+    main["draw_pictures"]((one, other), tmp_path)
+    assert ">a<" in (tmp_path / "throughput.svg").read_text()
+    assert ">open<" in (tmp_path / "growth.svg").read_text()
+
+
+def test_guest_takes_no_names():
+    done = bench("--guest", "commit_1")
+    assert done.returncode == 1
+    assert "take no NAME" in done.stderr
+
+
+def test_works_are_timed_between_their_begin_and_end():
+    in_guest = module("in_guest")
+    taken = in_guest.works("sh", "-c", "echo begin one; sleep 0.2; echo end one 7; echo begin two; echo end two 1")
+    assert {name: work.objects for name, work in taken.items()} == {"one": 7, "two": 1}
+    assert taken["one"].seconds >= 0.2
+    with pytest.raises(click.ClickException, match="ended with 3"):
+        in_guest.works("sh", "-c", "exit 3")
+
+
+@pytest.mark.guest
+@pytest.mark.usefixtures("kernel")
+def test_the_guest_does_its_works(tmp_path):
+    in_guest, hosts = module("in_guest"), module("hosts")
+    image = tmp_path / "a.img"
+    hosts.make_image(image, "16M")
+    run = [*in_guest.RUN, "--disk", image]
+    made = in_guest.works(*run, in_guest.program("objects.lua", tmp_path, COUNT=1000, UPDATES=1000, COMMITS=3))
+    assert {name: work.objects for name, work in made.items()} == {"commit_1": 3, "insert_1000": 1000, "update_1000": 1000}
+    found = in_guest.works(*run, in_guest.program("reading.lua", tmp_path, COUNT=1000))
+    assert set(made) | set(found) == set(in_guest.LINUX)

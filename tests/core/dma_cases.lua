@@ -77,6 +77,57 @@ function cases.a_transfer_has_its_order()
   harness.raises("no transfer is prepared", engine.start, engine)
 end
 
+function cases.a_launch_is_prepare_writes_and_start()
+  local engine <const> = new_engine()
+  local block <const> = engine:memory(4096)
+  local one <const>, other <const> = core.ports(0x10, 4), core.ports(0x20, 8)
+  host.port_writes()
+  engine:launch("in", block, 512, 1024, one, 0, 0x66, other, 6, 0x1E0, 2, 3, 2, 4, 7, 0xC8)
+  assert(host.port_writes() == "40=8 10=66 26=e0 22=3 22=4 27=c8 40=9 ")
+  host.dma_moves(0x55)
+  engine:stop()
+  assert(block:read(0, 4096) == ("\0"):rep(512) .. ("\x55"):rep(1024) .. ("\0"):rep(2560))
+  host.port_writes()
+end
+
+function cases.a_wrong_launch_does_nothing()
+  local engine <const> = new_engine()
+  local block <const> = engine:memory(4096)
+  local ports <const> = core.ports(0x20, 8)
+  host.port_writes()
+  local many <const> = {}
+  for place = 1, 34 do many[place] = 0 end
+  local function refuses(pattern, ...)
+    harness.raises(pattern, engine.launch, engine, "in", block, 0, 512, ...)
+    assert(host.port_writes() == "" and not host.dma_moves(0x55))
+  end
+  refuses("port range expected")
+  refuses("port range expected", 0, 1)
+  refuses("outside a range of 8", ports, 7, 1, 8, 1)
+  refuses("number expected", ports, 7)
+  refuses("number expected", ports, 7, {})
+  refuses("port range expected", ports, 7, 1, engine, 0, 1)
+  refuses("too many writes", ports, table.unpack(many))
+  harness.raises("outside the block", engine.launch, engine, "in", block, 0, 8192, ports, 7, 1)
+  assert(host.port_writes() == "")
+  engine:launch("in", block, 0, 512, ports, 7, 1)
+  host.port_writes()
+  harness.raises("a transfer is under way", engine.launch, engine, "in", block, 0, 512, ports, 7, 1)
+  assert(host.port_writes() == "")
+end
+
+function cases.several_ports_are_written_in_one_call_or_none_is()
+  local ports <const> = core.ports(0x10, 8)
+  host.port_writes()
+  ports:out8_each()
+  ports:out8_each(0, 1, 7, 0x102, 0, 3, core.ports(0x30, 1), 0, 4)
+  assert(host.port_writes() == "10=1 17=2 10=3 30=4 ")
+  harness.raises("outside a range of 8", ports.out8_each, ports, 0, 1, 8, 1)
+  harness.raises("outside a range of 8", ports.out8_each, ports, 0, 1, -1, 1)
+  harness.raises("number expected", ports.out8_each, ports, 0, 1, 2)
+  assert(host.port_writes() == "")
+end
+
 function cases.what_it_takes_is_checked()
   local engine <const> = new_engine()
   local block <const>, huge <const> = engine:memory(4096), engine:memory(40 << 20)

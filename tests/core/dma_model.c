@@ -2,13 +2,16 @@
  * numbers are the ones that the cases give to core.dma: bit 0 starts, bit 3 is the direction.
  *
  *   host.dma_moves(value) → regions as "page offset:bytes …" of all running engines | nil
+ *   host.port_writes() → the writes of 8 bits since the last call as "port=value …", in hexadecimal
  *
+ * Ports below the engines belong to a device that takes everything.
  * A table that breaks the rules of descriptors, or that leads to memory that is no longer mapped, ends
  * the program. */
 #include "dma_model.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lauxlib.h"
 #include "lua.h"
@@ -36,8 +39,14 @@ static unsigned engine_at(uint16_t port)
     return number;
 }
 
+static char writes[256];
+
 void io_out8(uint16_t port, uint8_t value)
 {
+    size_t length = strlen(writes);
+    snprintf(writes + length, sizeof writes - length, "%x=%x ", port, value);
+    if (port < FIRST_PORT)
+        return;
     unsigned number = engine_at(port);
     uint8_t changed = engines[number].command ^ value;
     if (engines[number].command & value & START || (engines[number].command & START && changed & INTO_MEMORY))
@@ -92,6 +101,13 @@ bool dma_model_move(uint8_t value)
             moved = true;
         }
     return moved;
+}
+
+int l_port_writes(lua_State *L)
+{
+    lua_pushstring(L, writes);
+    writes[0] = 0;
+    return 1;
 }
 
 int l_dma_moves(lua_State *L)

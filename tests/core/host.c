@@ -1,5 +1,5 @@
 /* The process core as a Linux program: kernel/{arena,object,capability,block,copy,process*,coroutine,
- * lua_process,lua_dma,sandbox/libraries}.c and switch.S as they are, with the rest of the kernel played by
+ * lua_process,lua_dma,lua_port,sandbox/libraries}.c and switch.S as they are, with the rest of the kernel played by
  * this file. It runs a Lua script as the supervisor:
  *
  *     host [--lua DIR] SCRIPT [ARGUMENT…]        script(core, host, ARGUMENT…)
@@ -361,7 +361,8 @@ static int l_read(lua_State *L)
 static const luaL_Reg host_functions[] = {
     {"pages", l_pages}, {"page_budget", l_page_budget}, {"tick_every", l_tick_every},
     {"step_every", l_step_every},
-    {"seed", l_seed}, {"arena_check", l_arena_check}, {"dma_moves", l_dma_moves}, {"read", l_read},
+    {"seed", l_seed}, {"arena_check", l_arena_check}, {"dma_moves", l_dma_moves}, {"port_writes", l_port_writes},
+    {"read", l_read},
     {"read_exactly", l_read_exactly}, {NULL, NULL},
 };
 
@@ -426,6 +427,7 @@ static void push_core(lua_State *L)
     lua_codec_open(L);
     block_open(L);
     lua_dma_open(L);
+    lua_port_open(L);
     process_open(L);
     lua_pushinteger(L, (lua_Integer)1 << 32);
     lua_setfield(L, -2, "memory_bytes");

@@ -1,6 +1,7 @@
 """Images made to harm a reader: every checksum is right, and something is not. Each is a few lines over the schemas.
 
-`IMAGES` maps a name that says what it is to a function that makes it at a path. `VALID` are those in which nothing is wrong that
+`IMAGES` maps a name that says what it is to a function that makes it at a path: those made here by writers that lie, and those
+made field by field (hostile_fields.py). `VALID` are those in which nothing is wrong that
 keeps from reading; they are expensive for who follows every reference, or rude to a terminal.
 """
 
@@ -18,15 +19,17 @@ from khoros.diskutil.values import Reference
 from khoros.diskutil.writer import Item
 from khoros.formats import CHECKPOINT, COMMIT, FRAME_HEADER, POINTER, SEGMENT_RECORD, derive
 from khoros.formats import constants as C
-from tests.diskutil import images
+from tests.diskutil import hostile_fields, images
 
 IMAGES: dict[str, Callable[[Path], Any]] = {}
 VALID = {"references that double at every step", "a chain of many tables", "one table ten thousand times",
-         "a message of control characters", "a label of control characters", "an incarnation at the end of all"}
+         "a message of control characters", "a label of control characters", "an incarnation at the end of all",
+         "a feature that forbids writing", "a checkpoint before itself"}
 # The last transaction is no good: it cannot be told from one that a power cut tore, and ends the log.
 TORN = {"a frame of no entries", "a frame that is durable before it is written", "a frame whose segment follows itself",
         "a frame whose next segment there is not", "a commit that takes ids back",
-        "a commit after a checkpoint that there is not"}
+        "a commit after a checkpoint that there is not", "a frame of 2^32-1 bytes", "a frame of no bytes",
+        "a frame that is at another place", "an entry of kind 0"}
 MANY = (1 << 32) - 1
 EMPTY = codec.EMPTY_TABLE
 Make = Callable[[Path], Any]
@@ -39,6 +42,10 @@ def image(name: str) -> Callable[[Make], Make]:
         return make
 
     return register
+
+
+for _name, _make in hostile_fields.IMAGES.items():
+    image(_name)(_make)
 
 
 # -- superblocks ------------------------------------------------------------------------------------------------

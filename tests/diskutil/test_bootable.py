@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import khoros
-from khoros.diskutil import bootable, built, partition
+from khoros.diskutil import bootable, built, gpt, partition
 from khoros.diskutil.creation import BYTES_MIN, mkfs
 from khoros.diskutil.device import FileDevice
 from khoros.diskutil.errors import NotBuilt, UsageError
@@ -39,7 +39,7 @@ def test_sgdisk_finds_the_tables_in_order(disk):
     said = subprocess.run([program("sgdisk"), "-v", disk], capture_output=True, text=True, check=True).stdout
     assert "No problems found" in said
     assert "aution" not in said
-    said = subprocess.run([program("sgdisk"), "-i", "2", disk], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run([program("sgdisk"), "-i", "3", disk], capture_output=True, text=True, check=True).stdout
     assert C.GPT_TYPE_GUID.upper() in said
     assert "'Khoros store'" in said
 
@@ -50,7 +50,8 @@ def test_sfdisk_finds_the_tables_in_order(disk):
     assert "No errors detected" in done.stdout + done.stderr
     listing = subprocess.run([program("sfdisk"), "-d", disk], capture_output=True, text=True, check=True).stdout
     assert "label: gpt" in listing
-    assert listing.count("start=") == 2
+    assert listing.count("start=") == 3
+    assert listing.upper().count(gpt.EFI_SYSTEM_GUID.upper()) == 1
 
 
 def test_the_second_copy_of_the_table_is_good_too(disk):
@@ -86,9 +87,23 @@ def test_the_store_in_it_is_like_any_other(disk):
     assert facts["offset_bytes"] % MEBIBYTE == 0
     device = FileDevice(disk)
     rows = partition.partitions(device)
-    device.close()
-    assert [row.ours for row in rows] == [False, True]
+    assert [row.ours for row in rows] == [False, False, True]
     assert rows[0].base + rows[0].size == rows[1].base
+    assert rows[1].base + rows[1].size <= rows[2].base
+    device.close()
+
+
+def test_what_uefi_boots_is_there_as_in_the_iso(disk, tmp_path):
+    device = FileDevice(disk)
+    place = partition.partitions(device)[1]
+    device.close()
+    cores = []
+    for image in (disk, built.find("khoros.iso")):
+        cores.append(tmp_path / f"{image.suffix[1:]}.efi")
+        source = ("-i", f"{image}@@{place.base}", "::EFI/BOOT/BOOTX64.EFI")
+        subprocess.run([program("mcopy"), "-n", *source, cores[-1]], check=True)
+    assert cores[0].read_bytes()[:2] == b"MZ"
+    assert cores[0].read_bytes() == cores[1].read_bytes()
 
 
 def test_the_boot_code_and_the_iso_are_there_byte_for_byte(disk):

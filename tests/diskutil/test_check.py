@@ -11,6 +11,7 @@ from khoros.diskutil import check, codec, entries, reader
 from khoros.diskutil.device import MemoryDevice
 from khoros.diskutil.dumping import Dump
 from khoros.diskutil.errors import KhorosError
+from khoros.diskutil.fuzzing import bases
 from khoros.diskutil.writer import Item, Writer, open_writer
 from khoros.formats import CHECKPOINT, SEGMENT_RECORD, derive
 from khoros.formats import constants as C
@@ -272,7 +273,7 @@ def test_a_torn_tail_is_a_note(ship):
 def test_random_damage_never_raises_anything_else(large, request):
     rng = random.Random(3)
     data = large.read_bytes()
-    rounds = 400 if request.config.getoption("--full") else 12
+    rounds = 400 if request.config.getoption("--full") else 5
     for _ in range(rounds):
         changed = bytearray(data)
         for _ in range(rng.randrange(1, 20)):
@@ -281,3 +282,14 @@ def test_random_damage_never_raises_anything_else(large, request):
         findings(bytes(changed))
         for row in Dump(MemoryDevice(bytes(changed))).rows():
             row.parts()
+
+
+def test_a_damaged_page_of_a_snapshot_s_segment_table_is_found():
+    image = bytearray(bases.base(bases.NAMES.index("rich")).image)
+    store = reader.Store(MemoryDevice(image))
+    pointer = store.snapshots[0].pointer("segments")
+    assert pointer is not None and pointer != store.checkpoint.pointer("segments")
+    assert check.check(store).errors == 0
+    image[pointer.offset + 16] ^= 1
+    findings = check.check(reader.Store(MemoryDevice(image))).findings
+    assert any(finding.error and "of its segments" in finding.text for finding in findings), findings

@@ -260,7 +260,7 @@ def test_scalars_read_fast_are_those_read_with_care(values, data):
         assert ([exact(value) for value in found[0]], found[1]) == ([exact(value) for value in slow], at)
 
 
-@pytest.mark.parametrize("payload", [
+NOT_CANONICAL = [
     b"\x90\x81\xa1a\xcf\xff" + bytes(7),           # an integer above 2^63-1
     b"\x90\x81\xa1a\xcb\x7f\xf8" + bytes(5) + b"\x01",  # a NaN that is not the canonical one
     b"\x90\x81\xa1a\xc4\x01a",                    # UTF-8 as bytes
@@ -273,48 +273,14 @@ def test_scalars_read_fast_are_those_read_with_care(values, data):
     b"\x90\x81\xa1a\xd1\x00\x01",                 # not the shortest form
     b"\x90\x81\xa1a\xca\x3f\x80\x00\x00",         # 32 bits of a float
     b"\xdc\x00\x10" + b"\x01" * 16 + b"\x80",      # numbers that are not packed
-])  # fmt: skip
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("payload", NOT_CANONICAL)
 def test_what_msgpack_takes_and_the_store_does_not(payload):
     assert codec._plain_table(payload) is None
     with pytest.raises(ValueFormatError):
         codec.decode_table(payload)
-    assert not codec.are_plain([b"\x90\x80", payload])
-
-
-@given(st.lists(tables().map(lambda table: codec.encode_table(*table)), max_size=6), st.data())
-def test_tables_that_are_plain_together_are_good_one_by_one(payloads, data):
-    payloads = list(map(bytearray, payloads))
-    for _ in range(data.draw(st.integers(0, 2)) if payloads else 0):
-        payload = data.draw(st.sampled_from(payloads))
-        payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.sampled_from(ODD_BYTES))
-    if codec.are_plain(list(map(bytes, payloads))):
-        for payload in payloads:
-            assert codec.references(codec.decode_table(bytes(payload))) == []
-
-
-def test_plain_tables_are_found_to_be_plain():
-    payloads = [codec.encode_table([1, "a", 1.5, True], [("k", number), ("n", "x" * number)]) for number in range(300)]
-    assert codec.are_plain(payloads)
-    assert not codec.are_plain([*payloads, codec.encode_table([Reference(2)], [])])
-
-
-@pytest.mark.parametrize("payloads", [
-    [b"\x90\x80\x90", b"\x80"],                    # one too many, one too few
-    [b"\x90\x81\xa1a\xa4abc\xc2", b"\x90\x80", b"\x90\x80\x90\x80"],
-    [b"\x90\x81\xa1a\xa4abc\xc2", b"\x90\x90\x80", b"\x90\x80"],
-    [b"", b"\x90\x80\x90\x80"],
-    [b"\x90\x81\xa1a\xcc", b"\x90\x80"],          # would take the first byte of what follows
-    [b"\x90\x80" + codec._FENCED + b"\x90\x80", b""],  # brings the end of a table along
-    [b"\x90\x80" + codec._FENCED + b"\x90\x81\xa1a\xc4\x0a", b"\x90\x80"],
-])  # fmt: skip
-def test_no_table_borrows_bytes_of_its_neighbour(payloads):
-    assert not codec.are_plain(payloads)
-
-
-def test_a_string_like_the_fence_is_read_with_care():
-    payload = codec.encode_table([], [("k", codec._FENCE)])
-    assert not codec.are_plain([payload, payload])
-    assert codec.decode_table(payload).pairs == [("k", codec._FENCE)]
 
 
 @pytest.mark.parametrize("least", [1, 1 << 8, 1 << 16])

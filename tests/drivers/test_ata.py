@@ -511,19 +511,19 @@ BUGS = {
         CHANNEL,
         "local status, code = self:wait_idle(seconds, expects_interrupt)\n  if not status then return nil, code end\n  local wanted",
         "do return 0x58 end\n  local status, code = 0, nil\n  local wanted"),
-    "high bytes written last": (
+    "high bytes forgotten": (
         CHANNEL,
-        "write_address_28(ports, lba >> 24, count >> 8)\n  write_address_28(ports, lba, count)",
-        "write_address_28(ports, lba, count)\n  write_address_28(ports, lba >> 24, count >> 8)"),
+        "SECTOR_COUNT, count >> 8 & 0xFF, LBA_LOW, lba >> 24 & 0xFF,",
+        "SECTOR_COUNT, count & 0xFF, LBA_LOW, lba & 0xFF,"),
     "28-bit commands for all addresses": (
         DRIVE,
-        "return count <= ata.COUNT_28 and lba + count <= math.min(self.identity.sector_count_28, ata.SECTORS_28)",
+        "return count <= ata.COUNT_28 and lba + count <= self.narrow_sectors",
         "return count <= ata.COUNT_28"),
     "flush forgotten": (DRIVE, "ok, err = flush_command(self)", "ok, err = true, nil"),
     "DEV bit forgotten": (
         CHANNEL,
-        "local value = DEVICE.obsolete | (bits or 0) | (position == 1 and DEVICE.DEV or 0)",
-        "local value = DEVICE.obsolete | (bits or 0)"),
+        "DEVICE.obsolete | DEVICE.LBA | DEVICE.DEV}",
+        "DEVICE.obsolete | DEVICE.LBA}"),
     "error bit not looked at": (
         PIO,
         "channel:failed(code, direction, drive.name, at) end\n  if status & (STATUS.ERR | STATUS.DF) ~= 0 then",

@@ -369,17 +369,12 @@ def test_sequences_equal_an_array(requests, lba48, irq, both):
 
 DMA, MASTER, DRIVE = ("drivers.ata." + name for name in ("dma", "bus_master", "drive"))
 BUGS = {
-    "started before the command": (
-        DMA,
-        "  local started <const>, code <const> = channel:issue(request)",
-        "  channel.bus_master:start()\n  local started <const>, code <const> = channel:issue(request)"),
-    "old status bits": (
-        MASTER, "  self.port:out8(0, self.cleared)\n", ""),
-    "notes of the firmware wiped out": (
-        MASTER, "cleared = notes | STATUS.INTERRUPT", "cleared = STATUS.INTERRUPT"),
+    "no command": (DMA, "ports,\n      request.registers(position, request.operation, lba, count))", "ports)"),
+    "old status bits": (MASTER, "port, 0, cleared, ...)", "...)"),
+    "notes of the firmware wiped out": (MASTER, "read(port, 0) & NOTES | STATUS.INTERRUPT", "STATUS.INTERRUPT"),
     "the drive's word instead of the controller's": (
-        DMA, "  if channel.bus_master:look() & OVER ~= 0 then return true end\n  if not long then return false end\n", ""),
-    "not stopped": (MASTER, "  self.engine:stop()\n", ""),
+        DMA, "    if ended & OVER ~= 0 then return ended end\n    if not long then return false end\n", ""),
+    "not stopped": (MASTER, "function self.stop() stop(engine) end", "function self.stop() end"),
     "the controller's error not looked at": (
         DMA,
         'if ended & MASTER.ERROR ~= 0 then return nil, channel:failed("bus", what, drive.name, request.lba) end',

@@ -2,6 +2,8 @@
 -- memory_store.new() -> store; store.reads counts calls, store.bad[id] = err makes an object unreadable,
 -- store.fail_commit = err refuses the next commit.
 
+local columns = require "fs.columns"
+
 local memory_store = {}
 
 local READ_MAX <const> = 64
@@ -93,6 +95,15 @@ function memory_store.new()
 
   local KIND_DELETE <const> = 16
 
+  -- Both forms in which entries are handed over, as a list of tables.
+  local function listed(request)
+    local from, list = assert(columns.of(request), "no entries"), {}
+    for i = 1, from.count do
+      list[i] = { id = from.ids[i], kind = from.kinds[i], payload = from.payloads[i], expected = from.expected[i] or nil }
+    end
+    return list
+  end
+
   local function check(entries)
     local ids, seen = {}, {}
     for _, entry in ipairs(entries) do
@@ -114,7 +125,8 @@ function memory_store.new()
       store.fail_commit = nil
       return nil, err
     end
-    local ids = check(request.entries)
+    local entries = listed(request)
+    local ids = check(entries)
     if #ids > 0 then
       return nil, { code = "conflict", ids = ids, message = #ids .. " objects changed" }
     end
@@ -123,25 +135,24 @@ function memory_store.new()
     for id, record in pairs(store.objects) do before[id] = record end
     store.states[number - 1], store.written_by[number] = before, written
     local others = request.since and between(request.since, number - 1)
-    local bytes, versions = 0, {}
-    for i, entry in ipairs(request.entries) do
+    local bytes = 0
+    for i, entry in ipairs(entries) do
       store.clock = number
       written[i] = entry.id
       local deleted = entry.kind == KIND_DELETE
       store.objects[entry.id] = not deleted
         and { id = entry.id, kind = entry.kind, payload = entry.payload, version = store.clock } or nil
-      versions[i] = deleted and 0 or store.clock
       bytes = bytes + #(entry.payload or "")
     end
-    store.last_entries = request.entries
+    store.last_entries = entries
     local transaction = {
-      transaction = number, objects = #request.entries, bytes = bytes, time = 1700000000000000 + number,
+      transaction = number, objects = #entries, bytes = bytes, time = 1700000000000000 + number,
       message = request.message,
     }
     store.transactions[number] = transaction
     return {
       transaction = number, sequence = number, objects = transaction.objects, bytes = bytes, time = transaction.time,
-      versions = versions, others = others,
+      others = others,
     }
   end
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
 
+from khoros.diskutil import checksums, device, entries, frames
 from khoros.diskutil.index import Index
-from khoros.formats import constants
+from khoros.formats import FRAME_HEADER, constants, derive
 from tests.support import crash
 from tests.support import store as store_support
 from tests.support.store import Disk, Store, StoreError, format_disk
@@ -125,6 +127,23 @@ def test_tidying_cleans_before_a_commit_has_to():
             raise AssertionError("tidying does not end")
     assert work.store.read(*work.model) == list(work.model.values())
     assert work.store.info()["segments_cleaned"] > 0
+
+
+def test_one_checkpoint_moves_nothing_twice():
+    """However many segments it empties, a transaction has one entry for each object."""
+    work = Churn(24, 250, 4_000)
+    work.churn(800)
+    assert work.store.info()["segments_cleaned"] > 0
+    image = device.MemoryDevice(work.store.disk.image)
+    moved = set[tuple[int, int]]()
+    for offset, payload_bytes, count in checksums.frames_of(image):
+        header = derive.unpack(FRAME_HEADER, image.read(offset, frames.HEADER_BYTES))
+        payload = image.read(offset + frames.HEADER_BYTES, payload_bytes)
+        for row in entries.walk(payload, count):
+            if row.kind < constants.KIND_DELETE:
+                assert (header["sequence"], row.id) not in moved
+                moved.add((header["sequence"], row.id))
+    assert max(Counter(sequence for sequence, _ in moved).values()) > 16, "no checkpoint moved the objects of more than one segment"
 
 
 def test_objects_are_the_same_to_clients_after_they_were_moved():

@@ -37,6 +37,23 @@ def together(store: Store, *requests: Any) -> list[Any]:
     return found
 
 
+LARGER_THAN_WHAT_IS_REMEMBERED = b"""
+local handle <const> = ...
+local count <const>, empty <const> = 17000, "\\x90\\x80"
+local first <const> = assert(handle.allocate(count + 1))
+local since <const> = assert(handle.commit {entries = {{id = 1, kind = 1, payload = empty}}}).sequence
+assert(handle.commit {entries = {{id = first, kind = 1, payload = empty}}})
+local large <const> = {ids = {}, kinds = {}, payloads = {}, expected = {}, since = since}
+for n = 1, count do large.ids[n], large.kinds[n], large.payloads[n], large.expected[n] = first + n, 1, empty, 0 end
+local others <const> = assert(handle.commit(large)).others
+return #others, others[1] == first, handle.view(nil, since).changed
+"""
+
+
+def test_a_commit_larger_than_what_is_remembered_still_tells_what_others_wrote_before_it(store):
+    assert store.lua.execute(LARGER_THAN_WHAT_IS_REMEMBERED, store.handle) == (1, True, False)
+
+
 def test_commits_that_meet_are_one_transaction_and_one_flush(store):
     first = store.allocate(3)
     store.commit({1: b"root"})
@@ -45,7 +62,7 @@ def test_commits_that_meet_are_one_transaction_and_one_flush(store):
         {"entries": [entry(first + n, table(b"object %d" % n))], "message": f"from {n}"} for n in range(3)])
     assert (store.disk.writes - before[0], store.disk.flushes - before[1]) == (1, 1)
     assert [o["transaction"] for o in outcomes] == [2, 2, 2]
-    assert [(o["objects"], o["bytes"], len(o["versions"])) for o in outcomes] == [(1, 11, 1)] * 3
+    assert [(o["objects"], o["bytes"], o["sequence"]) for o in outcomes] == [(1, 11, 2)] * 3
     assert store.log()[-1]["message"] == b"from 0; from 1; from 2"
     again = Store(store.disk)
     assert again.read(first, first + 1, first + 2) == [b"object %d" % n for n in range(3)]
@@ -92,8 +109,16 @@ def test_a_device_error_fails_them_all():
     assert store.status() == "read_only"
 
 
-def test_a_long_list_of_messages_is_cut_between_characters(store):
+@pytest.mark.parametrize("prefix", ["", "x"])
+def test_a_long_list_of_messages_is_cut_between_characters(store, prefix):
+    """The limit lies between two characters, or in the middle of one."""
     first = store.allocate(3)
-    together(store, *[{"entries": [entry(first + n, table(b"a"))], "message": f"{n}" + "é" * 1500} for n in range(3)])
+    together(store, *[{"entries": [entry(first + n, table(b"a"))], "message": f"{'' if n else prefix}{n}" + "é" * 1500} for n in range(3)])
     message = store.log()[-1]["message"]
     assert constants.MESSAGE_BYTES_MAX - 2 < len(message) <= constants.MESSAGE_BYTES_MAX and message.decode()
+
+
+def test_a_message_that_several_give_is_said_once(store):
+    first = store.allocate(3)
+    together(store, *[{"entries": [entry(first + n, table(b"a"))], "message": "the same" if n else "another"} for n in range(3)])
+    assert store.log()[-1]["message"] == b"another; the same"

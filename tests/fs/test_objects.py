@@ -544,7 +544,7 @@ def test_what_was_committed_is_not_held_beside_the_tables(memory: World) -> None
       local requests = setmetatable({}, { __mode = "k" })
       local commit = store.commit
       store.commit = function(request)
-        requests[request.entries] = true
+        requests[request.payloads] = true
         return commit(request)
       end
       for _, fails in ipairs { false, true } do
@@ -759,9 +759,9 @@ def test_an_object_that_is_too_large_is_named(world: World) -> None:
         world.run("""
           local commit = store.commit
           store.commit = function(request)
-            for _, entry in ipairs(request.entries) do
-              if #entry.payload > 100000 then
-                return nil, { code = "too_large", id = entry.id, message = "object has many bytes" }
+            for i, payload in ipairs(request.payloads) do
+              if #payload > 100000 then
+                return nil, { code = "too_large", id = request.ids[i], message = "object has many bytes" }
               end
             end
             return commit(request)

@@ -20,17 +20,17 @@ COUNTING = """
     local entries
     local commit = store.commit
     store.commit = function(request)
-      entries = request.entries
+      entries = request
       return commit(request)
     end
     local ok, problem = pcall(f)
     store.commit = commit
     if not ok then error(problem, 0) end
-    local found = { bytes = 0, nodes = 0, deleted = 0, objects = 0, total = entries and #entries or 0 }
-    for _, entry in ipairs(entries or {}) do
-      local what = entry.kind == 6 and "nodes" or entry.kind == 16 and "deleted" or "objects"
+    local found = { bytes = 0, nodes = 0, deleted = 0, objects = 0, total = entries and #entries.ids or 0 }
+    for i, kind in ipairs(entries and entries.kinds or {}) do
+      local what = kind == 6 and "nodes" or kind == 16 and "deleted" or "objects"
       found[what] = found[what] + 1
-      found.bytes = found.bytes + #(entry.payload or "")
+      found.bytes = found.bytes + #entries.payloads[i]
     end
     return found
   end

@@ -55,6 +55,7 @@ def test_it_boots_commits_and_is_read_on_the_host(boot, disk):
     assert "here" in machine.enter("root.host")
 
 
+@pytest.mark.slow
 def test_it_boots_in_bochs(disk, tmp_path):
     """Up to the banner that names the disk; Bochs has no keyboard here."""
     program = shutil.which("bochs")

@@ -36,6 +36,72 @@ end
 print "they agree"
 """
 
+ENTRIES = """
+local system, entry = require "system", require "fs.entry"
+local build <const> = entry.builder {crc32c = system.crc32c}
+math.randomseed(6)
+for round = 1, 60 do
+  local ids, kinds, payloads, mine, theirs = {}, {}, {}, {}, {}
+  for i = 1, math.random(40) do
+    ids[i], kinds[i] = math.random(1, (1 << 48) - 1), math.random(1, 16)
+    payloads[i] = ("\\x93p"):rep(math.random(0, i == 7 and 5000 or 40))
+  end
+  local first, place, crc = math.random(#ids), math.random(1 << 40), math.random(0, 0xffffffff)
+  local bytes, after = system.codec.entries(ids, kinds, payloads, first, #ids, place, mine, crc)
+  local expected, expected_after = build(ids, kinds, payloads, first, #ids, place, theirs, crc)
+  assert(bytes == expected and after == expected_after)
+  for i = 1, #ids do assert(mine[i] == theirs[i] and (mine[i] == nil) == (i < first)) end
+end
+for _, bad in ipairs {{{}, {1}, {""}}, {{1}, {"1"}, {""}}, {{1}, {1}, {}}, {{1}, {1}, {12}}} do
+  assert(not pcall(system.codec.entries, bad[1], bad[2], bad[3], 1, 1, 0, {}, 0))
+end
+print "the same entries"
+"""
+
+REACH = """
+local system, reaching = require "system", require "fs.reaching"
+math.randomseed(7)
+local function graph(size)
+  local nodes, names, odd = {}, setmetatable({}, {__mode = "k"}), 0
+  for i = 1, size do
+    nodes[i] = {number = i, text = ("x"):rep(i % 50 == 0 and 65537 or i % 7)}
+    if i % 11 == 0 then setmetatable(nodes[i], {}) end
+    if i % 13 == 0 then names[nodes[i]] = i end
+    if i % 17 == 0 then names[nodes[i]] = "permanent" end
+  end
+  for i = 2, size do table.insert(nodes[math.random(i - 1)], nodes[i]) end
+  for i = 1, size do nodes[math.random(size)][nodes[math.random(size)]] = i % 5 == 0 and print or nodes[i] end
+  return nodes, names
+end
+local function walk(reach, nodes, names, fresh)
+  local found, stack, met = {[nodes[1]] = true}, {nodes[1]}, {}
+  local count = reach(stack, found, names, fresh, function(v, t)
+    assert(rawget(t, "number"))
+    met[v] = true
+    if type(v) == "table" then found[v] = true end
+  end)
+  assert(#stack == 0)
+  return count, found, met
+end
+local function same(a, b)
+  for k in pairs(a) do assert(b[k]) end
+  for k in pairs(b) do assert(a[k]) end
+end
+for round = 1, 20 do
+  local nodes, names = graph(60 * round)
+  for _, fresh in ipairs {true, false} do
+    local count, found, met = walk(system.codec.reach, nodes, names, fresh)
+    local expected, found_too, met_too = walk(reaching.reach, nodes, names, fresh)
+    assert(count == expected and count > 0)
+    same(found, found_too)
+    same(met, met_too)
+  end
+end
+assert(not pcall(system.codec.reach, {1}, {}, {}, true, print))
+assert(not pcall(system.codec.reach, {{{}}}, {}, {}, true))
+print "the same tables"
+"""
+
 INTERRUPTED = """
 local system = require "system"
 local t = {}
@@ -87,7 +153,8 @@ def run(code: str, *options: object) -> str:
 
 
 def test_it_agrees_with_the_reference():
-    assert run(AGREE) == "they agree\n"
+    shown = run("\n".join(f"do {code} end" for code in (AGREE, ENTRIES, REACH)))
+    assert shown.splitlines() == ["they agree", "the same entries", "the same tables"]
 
 
 def test_it_is_interrupted_and_goes_on():

@@ -7,6 +7,7 @@ and the recovery, not the drive's cache: that is the power-cut simulator's part 
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from khoros.diskutil.writer import mkfs
 
 pytestmark = [pytest.mark.guest, pytest.mark.usefixtures("kernel")]
 
-KILLS = 20
+# With --full more, and as many as KHOROS_BOOTS says.
+KILLS, KILLS_FULL = 10, 100
 LOOP = """
 local first = (root.last or 0) + 1
 for number = first, math.maxinteger do
@@ -30,11 +32,13 @@ end
 """
 
 
-def test_every_acknowledged_commit_survives_a_kill_at_any_moment(boot, tmp_path, rng):
+@pytest.mark.timeout(0)
+def test_every_acknowledged_commit_survives_a_kill_at_any_moment(boot, tmp_path, rng, request):
     image = tmp_path / "a.img"
     mkfs(image, 16 << 20)
     acknowledged = 0
-    for _ in range(KILLS):
+    kills = int(os.environ.get("KHOROS_BOOTS", KILLS_FULL)) if request.config.getoption("--full") else KILLS
+    for _ in range(kills):
         machine = boot(disks=[image], strings={"run": LOOP, "name": "=loop"})
         # At least one commit, then some more, then some time within the next one.
         for _ in range(rng.randint(1, 12)):

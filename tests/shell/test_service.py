@@ -11,8 +11,9 @@ local memory_store = (function() %s
 end)()
 local store = memory_store.new()
 local written, position = {}, 0
+local console = {process = function() return 1 end}
 local services = {
-  console = {
+  [console] = {
     write = function(bytes) written[#written + 1] = bytes return true end,
     size = function() return 80, 24 end,
     read = function()
@@ -28,7 +29,7 @@ system = { call = function(endpoint, operation, ...)
   return services[endpoint][operation](...)
 end, power = function() end, sleep = function() end }
 local chunk = assert(loadfile(%r))
-chunk({console = "console", store = with_store and "store" or nil,
+chunk({console = console, store = with_store and "store" or nil,
       banner = {version = "1", disk = with_store and "a disk" or nil, state = "clean"}},
   {adopt = function() end, keep_text = function() end})
 return table.concat(written)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.shell.terminal import Shell, new_lua
+from tests.shell.terminal import LUA, Shell, new_lua
 
 FAKE = (Path(__file__).parent / "fake_objects.lua").read_text()
 WITH_OBJECTS = f"local fake = (function() {FAKE} end)() return {{objects = fake()}}"
 WITH_SYSTEM = (
-    f"local fake = (function() {FAKE} end)() calls = {{}} "
+    f"local fake = (function() {FAKE} end)() calls = {{}} local lua_folder = '{LUA}' "
     "return {objects = fake(), system = {"
     "power = function(what) calls[#calls + 1] = what return true end,"
     "spawn = function(program) calls[#calls + 1] = program return {id = 7} end,"
@@ -17,7 +17,13 @@ WITH_SYSTEM = (
     "ps = function() return {{id = 1, name = 'console', state = 'waiting', memory = 50000, memory_limit = 1048576,"
     " cpu_ns = 1500000, mailbox = 0}} end,"
     "kill = function(id) if id == 9 then return nil, {code = 'gone', message = 'no process 9'} end return true end,"
-    "sleep = function() end, wait = function() return 'finished' end, self = function() return {id = 7} end}}"
+    "sleep = function() end, wait = function() return 'finished' end, self = function() return {id = 7} end,"
+    "services = function() return {{name = 'console', id = 1, state = 'running', lives = 1, module = 'services.console',"
+    " replaced = {}}, {name = 'disk', id = 2, state = 'running', lives = 1, module = 'services.disk', replaced = {}}} end,"
+    "replace = function(...) calls[#calls + 1] = table.concat({...}, ' ', 1, 2) return true end,"
+    "source = function(name) local file = io.open(lua_folder .. '/' .. name:gsub('%.', '/') .. '.lua') "
+    "if not file then return nil, 'there is no module ' .. name end "
+    "local text = file:read('a') file:close() return text end}}"
 )
 
 
@@ -290,6 +296,11 @@ def test_an_interrupted_evaluation_leaves_the_session_whole() -> None:
     ]
 
 
+def half_a_minute(shell: Shell) -> None:
+    for _ in range(6):
+        shell.time_passes()
+
+
 def test_history_is_loaded_saved_when_idle_and_bounded() -> None:
     setup = (
         "kept = {'old = 1'} saves = 0 "
@@ -303,8 +314,10 @@ def test_history_is_loaded_saved_when_idle_and_bounded() -> None:
     shell.enter("new = 1")
     shell.enter("new = 1")
     shell.time_passes()
+    assert shell.eval("return saves") == 0  # not after each pause: a save is a transaction
+    half_a_minute(shell)
     assert shell.eval("return #kept, kept[2], saves") == (2, b"new = 1", 1)
-    shell.time_passes()
+    half_a_minute(shell)
     assert shell.eval("return saves") == 1
     shell.watched = False
     for number in range(600):
@@ -318,9 +331,9 @@ def test_a_history_that_cannot_be_saved_is_told_once() -> None:
     shell = Shell(setup=setup)
     assert "the history cannot be read" in shell.screen[0]
     shell.enter("x = 1")
-    shell.time_passes()
+    half_a_minute(shell)
     shell.enter("x = 2")
-    shell.time_passes()
+    half_a_minute(shell)
     shell.enter("x = 3")
     assert "\n".join(shell.screen).count("disk full") == 1
 

@@ -206,6 +206,20 @@ local function check(count, offset, width)
   end
 end
 
+-- Offsets and values, and whose they are from there on.
+local function write_each(range, ...)
+  local writes <const> = table.pack(...)
+  local place = 1
+  while place <= writes.n do
+    if type(writes[place]) == "table" then
+      range, place = writes[place], place + 1
+    else
+      range:out8(writes[place], writes[place + 1])
+      place = place + 2
+    end
+  end
+end
+
 function glue.ports(count, read, write, read_burst, write_burst)
   local range = {}
   for bits, width in pairs{[8] = 1, [16] = 2, [32] = 4} do
@@ -227,6 +241,7 @@ function glue.ports(count, read, write, read_burst, write_burst)
       write_burst(offset, width, block:read(position, accesses * width))
     end
   end
+  function range:out8_each(...) write_each(self, ...) end
   function range:size() return count end
   return range
 end
@@ -258,6 +273,11 @@ function glue.engine(memory, prepare, start, stop)
     prepare(direction, assert(addresses[block], "not the engine's memory") + position, count)
   end
   function engine:start() start() end
+  function engine:launch(direction, block, position, count, ...)
+    self:prepare(direction, block, position, count)
+    write_each(...)
+    start()
+  end
   function engine:stop() stop() end
   return engine
 end

@@ -56,34 +56,27 @@ function bus_master.description(first)
   }
 end
 
-local methods <const> = {}
-methods.__index = methods
-
+--- Looks up the engine's methods once: a command uses each of them.
 function bus_master.new(parts)
   assert(parts.engine and parts.status, "a bus master needs its engine and its status port")
-  local notes <const> = parts.status:in8(0) & NOTES
-  return setmetatable({
-    engine = parts.engine, port = parts.status, cleared = notes | STATUS.INTERRUPT | STATUS.ERROR,
-  }, methods)
-end
+  local engine <const>, port <const> = parts.engine, parts.status
+  local launch <const>, stop <const>, read <const> = engine.launch, engine.stop, port.in8
+  local cleared <const> = read(port, 0) & NOTES | STATUS.INTERRUPT | STATUS.ERROR
+  local self <const> = {engine = engine}
 
---- Status as it is now.
-function methods:look() return self.port:in8(0) end
+  --- Tells the controller of a transfer, "in" or "out", of so many bytes of the block, gives the drive its command by the
+  --- writes that follow, and lets the data move.
+  function self.launch(direction, block, position, bytes, ...)
+    launch(engine, direction, block, position, bytes, port, 0, cleared, ...)
+  end
 
---- The next transfer: "in" or "out", so many bytes of the block. Nothing moves yet.
-function methods:prepare(direction, block, position, bytes)
-  self.engine:prepare(direction, block, position, bytes)
-  self.port:out8(0, self.cleared)
-end
+  --- Status as it is now.
+  function self.look() return read(port, 0) end
 
---- The drive has its command: move.
-function methods:start() self.engine:start() end
+  --- Ends the transfer, however far it is.
+  function self.stop() stop(engine) end
 
---- Ends the transfer, however far it is → the Status that it ended with.
-function methods:stop()
-  local status <const> = self.port:in8(0)
-  self.engine:stop()
-  return status
+  return self
 end
 
 return bus_master

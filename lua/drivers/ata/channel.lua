@@ -40,10 +40,14 @@ local TIMEOUTS <const> = {
 local SETTLE_NANOSECONDS <const> = 400
 local RESET_PULSE_SECONDS <const> = 0.000005   -- ATA-6 9.2: at least 5 µs
 local RESET_REST_SECONDS <const> = 0.002       -- ATA-6 9.2: at least 2 ms before the first look
+local NANOSECONDS <const> = 1000000000
 local INTERRUPT_SLICE_SECONDS <const> = 0.01
 local POLL_SLEEP_SECONDS <const> = 0.001
 local POLL_SPINS <const> = 100
 local LOST_LIMIT <const> = 4
+
+-- Either of them: not the time to write registers.
+local BUSY <const> = STATUS.BSY | STATUS.DRQ
 
 -- A bus that nobody drives reads as all ones, or as all ones but a pulled-down bit 7 (ATA-6 9.1).
 local FLOATING <const> = {[0xFF] = true, [0x7F] = true}
@@ -102,17 +106,16 @@ function Channel:settle()
   until clock() - start >= SETTLE_NANOSECONDS
 end
 
--- One pause between two looks. → true if it waited for an interrupt that did not come.
-local function pause(self, deadline, spins, expects_interrupt)
+-- One pause between two looks, of `seconds` at most. → true if an interrupt came, false if one was waited for in vain, or nil.
+local function pause(self, seconds, spins, expects_interrupt)
   if self.polling and self.irq and self.irq:count() ~= self.count_when_given_up then
     self.polling, self.lost_in_a_row = false, 0
   end
   if expects_interrupt and not self.polling then
-    local slice = math.min(INTERRUPT_SLICE_SECONDS, waiting.remaining(self.clock, deadline))
-    return not self.irq:wait(slice)
+    return self.irq:wait(seconds < INTERRUPT_SLICE_SECONDS and seconds or INTERRUPT_SLICE_SECONDS) or false
   end
   if self.sleep and spins > POLL_SPINS then self.sleep(POLL_SLEEP_SECONDS) end
-  return false
+  return nil
 end
 
 local function note_lost(self)
@@ -123,36 +126,46 @@ local function note_lost(self)
   end
 end
 
--- What wait_until does when the first look was in vain.
-local function keep_looking(self, seconds, expects_interrupt, ready)
-  local deadline = waiting.deadline(self.clock, seconds)
-  local fired = self.irq and self.irq:count()
-  local spins, late = 0, false
-  while true do
-    spins = spins + 1
-    local silent = pause(self, deadline, spins, expects_interrupt)
-    local done, code = ready(self, silent or spins > POLL_SPINS)
-    if done == nil then return nil, code end
-    if done then
-      local heard = self.irq and self.irq:count() ~= fired
-      if heard then self.lost_in_a_row = 0 elseif silent then note_lost(self) end
-      return true
-    end
-    if late then return nil, "timeout" end
-    late = self.clock() >= deadline     -- one more look, then give up
+-- A wait has ended well; `heard` as `pause` says. An interrupt that came just after its slice is not lost.
+local function note_heard(self, heard)
+  if heard or heard == false and self.irq:wait(0) then
+    self.lost_in_a_row = 0
+  elseif heard == false then
+    note_lost(self)
   end
 end
 
---- Waits until ready(self, long) is true → true | nil, "timeout" | nil, "gone". `ready` looks at the
---- device and says true, false, or nil and "gone"; `long`: an interrupt was waited for and did not
+-- Pauses and looks in turn. Nearly every wait ends with the first interrupt, so the clock is asked only after it.
+local function keep_looking(self, seconds, expects_interrupt, ready)
+  local spins, left, began = 0, seconds, nil
+  while true do
+    spins = spins + 1
+    local heard = pause(self, left, spins, expects_interrupt)
+    local done, code = ready(self, heard == false or spins > POLL_SPINS)
+    if done == nil then return nil, code end
+    if done then
+      note_heard(self, heard)
+      return done
+    end
+    if left <= 0 then return nil, "timeout" end
+    began = began or self.clock()
+    left = seconds - (self.clock() - began) / NANOSECONDS     -- none: one more look, then give up
+  end
+end
+
+--- Waits until ready(self, long) is true → that | nil, "timeout" | nil, "gone". `ready` looks at the
+--- device and says something true, false, or nil and "gone"; `long`: an interrupt was waited for and did not
 --- come, or many looks were in vain. `expects_interrupt`: the protocol says that the drive interrupts
 --- here, so the CPU may be given away.
 function Channel:wait_until(seconds, expects_interrupt, ready)
   local done, code = ready(self, false)
-  if done then return true end
+  if done then return done end
   if done == nil then return nil, code end
   return keep_looking(self, seconds, expects_interrupt, ready)
 end
+
+--- The same for the end of a command that takes a while and interrupts: the first look comes after the interrupt.
+function Channel:wait_interrupt(seconds, ready) return keep_looking(self, seconds, true, ready) end
 
 local function is_idle(self)
   local status = self:look()
@@ -187,17 +200,16 @@ end
 -- Bus idle for whichever drive is selected: BSY and DRQ clear. A floating bus has one of them set.
 local function wait_quiet(self, seconds)
   local now = self:look()
-  if now & (STATUS.BSY | STATUS.DRQ) == 0 then return now end
+  if now & BUSY == 0 then return now end
   local status, code = self:wait_idle(seconds, false)
   if not status then return nil, code end
   if status & STATUS.DRQ ~= 0 then return nil, "protocol" end
   return status
 end
 
---- Selects drive 0 or 1; `bits` are further bits of Device. → true | nil, code. ATA-6 9.3: BSY and
---- DRQ must be clear before Device is written and after it.
-function Channel:select(position, bits)
-  local value = DEVICE.obsolete | (bits or 0) | (position == 1 and DEVICE.DEV or 0)
+--- Selects drive 0 or 1. → true | nil, code. ATA-6 9.3: BSY and DRQ must be clear before Device is written and after it.
+function Channel:select(position)
+  local value = DEVICE.obsolete | (position == 1 and DEVICE.DEV or 0)
   if self.selected == position then
     local status, code = wait_quiet(self, self.timeouts.select)
     if not status then return nil, code end
@@ -218,30 +230,42 @@ function Channel:select(position, bits)
   return true
 end
 
-local function write_address_28(ports, lba, count)
-  ports:out8(REGISTER.sector_count, count & 0xFF)
-  ports:out8(REGISTER.lba_low, lba & 0xFF)
-  ports:out8(REGISTER.lba_mid, lba >> 8 & 0xFF)
-  ports:out8(REGISTER.lba_high, lba >> 16 & 0xFF)
+-- Device as commands want it, by position.
+local DEVICES <const> = {[0] = DEVICE.obsolete | DEVICE.LBA, DEVICE.obsolete | DEVICE.LBA | DEVICE.DEV}
+local ADDRESS <const> = DEVICE.address
+local SELECT <const>, SECTOR_COUNT <const>, COMMAND <const> = REGISTER.device, REGISTER.sector_count, REGISTER.command
+local LBA_LOW <const>, LBA_MID <const>, LBA_HIGH <const> = REGISTER.lba_low, REGISTER.lba_mid, REGISTER.lba_high
+
+--- What gives the drive at `position` a command with a 28-bit address: registers and their values, as out8_each takes them.
+function channel.registers_28(position, operation, lba, count)
+  return SELECT, DEVICES[position] | lba >> 24 & ADDRESS, SECTOR_COUNT, count & 0xFF,
+    LBA_LOW, lba & 0xFF, LBA_MID, lba >> 8 & 0xFF, LBA_HIGH, lba >> 16 & 0xFF, COMMAND, operation
 end
 
--- The registers are two bytes deep: what is written first becomes the high half.
-local function write_address_48(ports, lba, count)
-  write_address_28(ports, lba >> 24, count >> 8)
-  write_address_28(ports, lba, count)
+--- With a 48-bit address. The registers are two bytes deep: what is written first becomes the high half.
+function channel.registers_48(position, operation, lba, count)
+  return SELECT, DEVICES[position],
+    SECTOR_COUNT, count >> 8 & 0xFF, LBA_LOW, lba >> 24 & 0xFF, LBA_MID, lba >> 32 & 0xFF, LBA_HIGH, lba >> 40 & 0xFF,
+    SECTOR_COUNT, count & 0xFF, LBA_LOW, lba & 0xFF, LBA_MID, lba >> 8 & 0xFF, LBA_HIGH, lba >> 16 & 0xFF,
+    COMMAND, operation
+end
+
+local registers_28 <const>, registers_48 <const> = channel.registers_28, channel.registers_48
+
+--- Selects the drive at `position` unless it is, and sees that it may be given a command → true | nil, code.
+function Channel:prepare(position)
+  if self.selected == position and self:look() & BUSY == 0 then return true end
+  return self:select(position)
 end
 
 --- Gives the drive a command. `request` = {operation=, position=, lba=, count=, wide=, features=}:
 --- `wide` is a 48-bit command. → true | nil, code. Status is not valid yet.
 function Channel:issue(request)
-  local lba, count = request.lba or 0, request.count or 0
-  local high_bits = request.wide and 0 or lba >> 24 & DEVICE.address
-  local ok, code = self:select(request.position, DEVICE.LBA | high_bits)
+  local ok <const>, code <const> = self:prepare(request.position)
   if not ok then return nil, code end
   if request.features then self.ports:out8(REGISTER.features, request.features) end
-  local write_address = request.wide and write_address_48 or write_address_28
-  write_address(self.ports, lba, count)
-  self.ports:out8(REGISTER.command, request.operation)
+  local registers <const> = request.wide and registers_48 or registers_28
+  self.ports:out8_each(registers(request.position, request.operation, request.lba or 0, request.count or 0))
   return true
 end
 
@@ -330,7 +354,7 @@ end
 --- told, since they lose their multiple mode and perhaps their cache.
 function Channel:reset()
   self.counters.resets = self.counters.resets + 1
-  if self.bus_master then self.bus_master:stop() end
+  if self.bus_master then self.bus_master.stop() end
   local quiet = self.device_control
   self.control_port:out8(CONTROL.device_control, SWITCH.SRST | SWITCH.nIEN)
   waiting.pause(self.clock, nil, RESET_PULSE_SECONDS)

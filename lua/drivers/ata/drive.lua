@@ -38,6 +38,7 @@ local drive <const> = {}
 function drive.new(channel, position, identity, wide_port)
   local self = setmetatable({
     channel = channel, position = position, identity = identity, wide_port = wide_port,
+    narrow_sectors = math.min(identity.sector_count_28, ata.SECTORS_28),
     name = channel.name .. (position == 0 and "-master" or "-slave"),
     multiple = 1,        -- sectors in a data block; more than 1: READ/WRITE MULTIPLE is in use
     multiple_wanted = 1,
@@ -101,7 +102,7 @@ end
 
 --- Whether a 28-bit command reaches these sectors: it writes half the registers of a 48-bit one.
 function Drive:is_narrow(lba, count)
-  return count <= ata.COUNT_28 and lba + count <= math.min(self.identity.sector_count_28, ata.SECTORS_28)
+  return count <= ata.COUNT_28 and lba + count <= self.narrow_sectors
 end
 
 --- Called by the channel after a software reset.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
 from khoros.diskutil import codec
-from khoros.diskutil.fuzzing import bases, recipes
+from khoros.diskutil.fuzzing import bases, engines, recipes
 from khoros.diskutil.fuzzing.recipes import Change
 from tests.diskutil.commandline import good, invoke
 from tests.support.lua import LUA
@@ -78,6 +79,29 @@ def test_a_python_reader_that_breaks_is_found(here, monkeypatch, error, kind):
     result = invoke("fuzz", "--case", "00", "--json", "--python-only")
     assert result.code == 1
     assert result.json["findings"][0]["what"].startswith(f"Python reader: {kind}: planted")
+
+
+def test_ctrl_c_ends_it_with_what_was_found_and_a_seed_says_what_is_drawn(here, monkeypatch):
+    judge, judged = engines.judge, []
+
+    def judge_and_press(data, lua, found):
+        judged.append(data)
+        if len(judged) % 6 == 0:
+            signal.raise_signal(signal.SIGINT)
+        return judge(data, lua, found)
+
+    monkeypatch.setattr(engines, "judge", judge_and_press)
+    monkeypatch.setattr(codec, "decode_table", lambda payload: (_ for _ in ()).throw(IndexError("planted")))
+    words = ["fuzz", "--engine", "mutation", "--python-only", "--time", "600", "--seed", "9", "--json", "--folder"]
+    first = invoke(*words, "one")
+    assert first.code == 130 and first.json["stopped"] is True
+    assert first.json["runs"][1]["images"] == 6
+    assert [finding["what"].split(":")[1] for finding in first.json["findings"]] == [" IndexError"]
+    again = invoke(*words, "two")
+    assert again.code == 130 and judged[:6] == judged[6:]
+    assert {name.partition("/")[0] for name in files(here)} == {"one", "two"}
+    assert {name.partition("/")[2] for name in files(here) if name.startswith("one")} == {
+        name.partition("/")[2] for name in files(here) if name.startswith("two")}
 
 
 @pytest.mark.parametrize(

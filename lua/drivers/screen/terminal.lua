@@ -10,8 +10,8 @@
 -- Promise: no input raises, and no parameter makes it do more work than the screen has cells.
 -- Sources: ECMA-48 fifth edition (8.3), DEC VT100 User Guide (chapter 3), XTerm Control Sequences.
 
-local cp437 <const> = require "drivers.vga.cp437"
-local grid_module <const> = require "drivers.vga.grid"
+local grid_module <const> = require "drivers.screen.grid"
+local width <const> = require "drivers.screen.width"
 
 local terminal <const> = {}
 
@@ -27,9 +27,12 @@ local REPLACEMENT <const> = 0xFFFD
 -- ANSI counts colours red, green, blue from bit 0; VGA the other way round.
 local VGA_COLOURS <const> = {[0] = 0, 4, 2, 6, 1, 5, 3, 7}
 
---- terminal.new{columns=, rows=, reply=function(bytes)} → terminal.
+--- terminal.new{columns=, rows=, charset=, reply=function(bytes)} → terminal. `charset` (drivers.screen) gives
+--- glyphs; plain text is its own.
 function terminal.new(parts)
-  local self = setmetatable({columns = parts.columns, rows = parts.rows, reply = parts.reply or function() end}, Terminal)
+  local self = setmetatable({
+    columns = parts.columns, rows = parts.rows, charset = parts.charset, reply = parts.reply or function() end,
+  }, Terminal)
   self:reset()
   return self
 end
@@ -40,7 +43,7 @@ function Terminal:reset()
   self.bold, self.inverse = false, false
   self:update_attribute()
   if self.grid then self.grid:fill_rows(1, self.rows, self.blank)
-  else self.grid = grid_module.new(self.columns, self.rows, self.blank) end
+  else self.grid = grid_module.new(self.columns, self.rows, self.blank, self.charset.glyph_bits) end
   self.x, self.y = 1, 1
   self.wrap_pending, self.autowrap, self.cursor_visible = false, true, true
   self.top, self.bottom = 1, self.rows
@@ -56,7 +59,7 @@ function Terminal:update_attribute()
   local background = self.background
   if self.inverse then foreground, background = background | (self.bold and 8 or 0), self.foreground & 7 end
   self.attribute = background << 4 | foreground
-  self.blank = (self.background << 4 | self.foreground & 7) << 8 | SPACE
+  self.blank = (self.background << 4 | self.foreground & 7) << self.charset.glyph_bits | SPACE
 end
 
 -- ---- cursor ----
@@ -101,7 +104,20 @@ local function wrap_if_pending(self)
   self:line_feed()
 end
 
--- `text` is bytes of the font.
+local function advance(self, count)
+  self.x = self.x + count
+  if self.x <= self.columns then return end
+  self.x = self.columns
+  self.wrap_pending = self.autowrap
+end
+
+local function put(self, glyph)
+  wrap_if_pending(self)
+  self.grid:set(self.x, self.y, self.attribute << self.charset.glyph_bits | glyph)
+  advance(self, 1)
+end
+
+-- `text` is plain.
 function Terminal:print(text)
   local position = 1
   while position <= #text do
@@ -110,16 +126,12 @@ function Terminal:print(text)
     local run = text:sub(position, position + room - 1)
     self.grid:set_run(self.x, self.y, self.attribute, run)
     position = position + #run
-    self.x = self.x + #run
-    if self.x > self.columns then
-      self.x = self.columns
-      if not self.autowrap then
-        -- Without autowrap the last column takes character after character: only the last one
-        -- stays.
-        self.grid:set_run(self.columns, self.y, self.attribute, text:sub(-1))
-        return
-      end
-      self.wrap_pending = true
+    local full = #run == room
+    advance(self, #run)
+    if full and not self.autowrap then
+      -- Without autowrap the last column takes character after character: only the last one stays.
+      self.grid:set_run(self.columns, self.y, self.attribute, text:sub(-1))
+      return
     end
   end
 end
@@ -395,7 +407,8 @@ local function print_unicode(self, bytes, position)
     length = 1
   end
   -- Marks that combine with the letter before have no cell of their own.
-  if not (code >= 0x300 and code <= 0x36F) then self:print(string.char(cp437.byte(code))) end
+  if code >= 0x300 and code <= 0x36F then return position + length end
+  for _ = 1, width.cells(code) do put(self, self.charset.glyph(code)) end
   return position + length
 end
 

@@ -1,8 +1,8 @@
 -- The cells of a text screen, and the lines that have left it.
 --
--- A cell is an integer: attribute << 8 | character, which is also how VGA stores it. A row keeps
--- its cells and, once asked for, the same as bytes; a change forgets the bytes. So scrolling moves
--- row tables and packs only what is new.
+-- A cell is an integer: attribute << glyph_bits | glyph. A row keeps its cells and, once asked for, the same
+-- as bytes, 2 a cell for 8 bits (which is how VGA stores it), 4 for 16; a change forgets the bytes. So
+-- scrolling moves row tables and packs only what is new.
 --
 -- Promise: no coordinate outside the screen changes anything or raises; the history never exceeds
 -- its limit.
@@ -20,13 +20,13 @@ local function blank_row(columns, cell)
   return row
 end
 
---- grid.new(columns, rows, cell) → grid full of `cell`. Coordinates count from 1.
-function grid.new(columns, rows, cell)
+--- grid.new(columns, rows, cell, glyph_bits) → grid full of `cell`. Coordinates count from 1.
+function grid.new(columns, rows, cell, glyph_bits)
   local self = setmetatable({
-    columns = columns, rows = rows,
+    columns = columns, rows = rows, glyph_bits = glyph_bits,
     lines = {},                       -- rows: {[1..columns] = cell, bytes = string|nil}
     history = {}, history_first = 1, history_last = 0,
-    pack = "<" .. ("I2"):rep(columns), -- VGA: character byte, then attribute byte
+    pack = "<" .. (glyph_bits == 8 and "I2" or "I4"):rep(columns),     -- the glyph first, then the attribute
   }, Grid)
   for y = 1, rows do self.lines[y] = blank_row(columns, cell) end
   return self
@@ -38,10 +38,10 @@ function Grid:set(x, y, cell)
   row[x], row.bytes = cell, nil
 end
 
---- Puts bytes of the font into a row from x on; they must fit.
+--- Puts bytes, each the number of its glyph, into a row from x on; they must fit.
 function Grid:set_run(x, y, attribute, text)
   local row = self.lines[y]
-  local high = attribute << 8
+  local high = attribute << self.glyph_bits
   for i = 1, #text do row[x + i - 1] = high | text:byte(i) end
   row.bytes = nil
 end
@@ -110,7 +110,7 @@ function Grid:insert_cells(x, y, count, cell)
   self:fill(y, x, x + count - 1, cell)
 end
 
---- A row as VGA stores it.
+--- A row as bytes.
 function Grid:row_bytes(row)
   local bytes = row.bytes
   if not bytes then
