@@ -30,6 +30,7 @@ the streams of the console.
 INTRODUCTIONS = {
     "Objects": "The store: what `root` leads to stays. [The tutorial](tutorial.md) shows it in use.",
     "Processes": "Programs beside the prompt. [Write a program](program.md) shows how they talk to each other.",
+    "Programs": "Programs that are objects: written, kept and started at the prompt.",
     "Shell": "The machine and the prompt itself.",
 }
 
@@ -50,7 +51,9 @@ def entry_text(entry: dict[str, str]) -> str:
     parts = [f"### {_escaped(entry['name'])}", f"`{entry['usage']}`: {entry['summary']}", description]
     if entry.get("example"):
         example = "\n".join(row.rstrip() for row in entry["example"].splitlines())
-        parts.append(f"```lua\n{example}\n```")
+        # Programs take the screen, or go on beside the prompt: tests/shell runs these rows, the documents' tests do not.
+        language = "text" if entry["group"] == "Programs" else "lua"
+        parts.append(f"```{language}\n{example}\n```")
     return "\n\n".join(parts) + "\n"
 
 
