@@ -41,7 +41,6 @@ static int l_stray_port_accesses(lua_State *L)
 
 void guards_open(lua_State *L)
 {
-    lua_port_open(L);
     lua_pushcfunction(L, l_fail_allocation);
     lua_setfield(L, -2, "fail_allocation");
     lua_pushcfunction(L, l_stray_port_accesses);

@@ -311,7 +311,7 @@ def build_host() -> Path:
         _adopt(fresh, BUILD / "kernel")
         made = subprocess.run(
             ["make", "-C", ROOT / "tests" / "core", "-j2", "SANITIZE=1", f"KERNEL={BUILD / 'kernel'}",
-             f"BUILD={BUILD}", "MORE_SOURCES=lua_port guards"],
+             f"BUILD={BUILD}", "MORE_SOURCES=guards", "OF_MODEL=lua_dma"],
             capture_output=True, text=True,
         )  # fmt: skip
         assert made.returncode == 0, made.stdout + made.stderr
