@@ -24,18 +24,7 @@ local function row_of(system, name)
   error(("there is no service %q: services() lists them"):format(tostring(name)), 0)
 end
 
--- Until new code answers; raises why it is gone.
-local function await_answer(system, name)
-  for _ = 1, LOOKS do
-    local row <const> = row_of(system, name)
-    if row.failure then error(("%s: the code before runs again: %s"):format(name, row.failure), 0) end
-    if row.trial ~= "starting" then return end
-    system.sleep(LOOK_SECONDS)
-  end
-  error(name .. ": no word of the new code yet; services() tells", 0)
-end
-
--- Accepted code, where a commit keeps it.
+-- The code that a service runs now, where a commit keeps it.
 local function remember(parts, name)
   local root <const> = parts.root()
   if not root then return end
@@ -47,6 +36,21 @@ local function remember(parts, name)
     root.services = root.services or {}
     root.services[name] = modules
   end
+end
+
+-- Until new code answers; raises why it is gone. An earlier replacement that was on trial too went with it.
+local function await_answer(parts, name)
+  local system <const> = parts.system
+  for _ = 1, LOOKS do
+    local row <const> = row_of(system, name)
+    if row.failure then
+      remember(parts, name)
+      error(("%s: the code before runs again: %s"):format(name, row.failure), 0)
+    end
+    if row.trial ~= "starting" then return end
+    system.sleep(LOOK_SECONDS)
+  end
+  error(name .. ": no word of the new code yet; services() tells", 0)
 end
 
 local KEPT <const> = "%s runs the new code: commit() keeps it for good, restore %q takes it back"
@@ -80,7 +84,7 @@ function live.commands(parts)
       system.sleep(LOOK_SECONDS)
     end
     checked(system.replace("propose", name, module, text))
-    await_answer(system, name)
+    await_answer(parts, name)
     local row <const> = row_of(system, name)
     if name ~= "console" or not row.trial then
       remember(parts, name)
