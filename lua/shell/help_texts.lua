@@ -290,11 +290,11 @@ root.programs.hello.text]],
     arranged = true,
     description = [[
 A program that is run has a table terminal:
-terminal.key(seconds)     the next key: "a", "enter", "up", "ctrl-s"; nil when time is over
-terminal.line(prompt)     a line with the line editor; nil after Ctrl-D. io.read() too
+terminal.key(seconds)     the next key: "a", "up", "ctrl-s"; nil when time is over
+terminal.line(prompt)     a line, with the line editor; nil after Ctrl-D
 terminal.write(...)       without a line end of its own
 terminal.move(row, column)   from 1, 1
-terminal.clear()          the screen; terminal.scroll_away() first keeps what was there
+terminal.clear()          the screen; terminal.scroll_away() first keeps it
 terminal.size()           columns, rows
 terminal.cursor(visible)  shows or hides it
 Ctrl-C ends the program at key() and line(), unless terminal.takes_interrupt

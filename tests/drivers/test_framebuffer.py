@@ -118,7 +118,7 @@ def test_it_scrolls_back_like_every_screen():
 
 
 def test_letters_that_the_font_lacks_are_question_marks():
-    assert shown("─║½“x”…€☺✓⠿ 漢").text() == [FONT.seen("─║½“x”…€☺√⠿ ?")]
+    assert shown("─║½“x”…€☺✓⠿ 漢").text() == [FONT.seen("─║½“x”…€☺√⠿ ??")], "two cells for a wide one"
 
 
 def test_every_glyph_of_the_font_is_shown_for_its_letter():

@@ -50,7 +50,8 @@ return #others, others[1] == first, handle.view(nil, since).changed
 """
 
 
-def test_a_commit_larger_than_what_is_remembered_still_tells_what_others_wrote_before_it(store):
+def test_a_commit_larger_than_what_is_remembered_still_tells_what_others_wrote_before_it():
+    store = Store(Disk(format_disk(64 + 60 * 256 + 24)))
     assert store.lua.execute(LARGER_THAN_WHAT_IS_REMEMBERED, store.handle) == (1, True, False)
 
 

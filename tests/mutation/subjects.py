@@ -26,7 +26,7 @@ STORE_TESTS = (KILLERS, "tests/fs/test_store.py", "tests/fs/test_device_errors.p
 KEEPING_TESTS = ("tests/fs/test_cleaner.py", "tests/fs/test_snapshots.py", "tests/fs/test_space.py", "tests/fs/test_views.py")
 READER_TESTS = (
     "tests/diskutil/test_superblock.py", "tests/diskutil/test_entries.py", "tests/diskutil/test_check.py",
-    "tests/diskutil/test_history.py", "tests/diskutil/fuzzing/test_hostile_images.py", "tests/golden/test_golden.py", KILLERS,
+    "tests/diskutil/test_history.py", "tests/diskutil/test_hostile.py", "tests/golden/test_golden.py", KILLERS,
 )  # fmt: skip
 
 SUBJECTS = (

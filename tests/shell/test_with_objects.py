@@ -56,14 +56,6 @@ def test_a_session_of_the_store_document() -> None:
     ]
 
 
-def test_the_session_of_the_readme_is_what_one_sees() -> None:
-    text = (LUA.parent / "README.md").read_text()
-    start = text.index("    > root.ship = ")
-    session = [row.strip() for row in text[start : text.index("    > poweroff()")].splitlines()]
-    typed = [row.removeprefix("> ") for row in session if row.startswith("> ")]
-    assert rows(Shell(setup=FIRST + OPEN), *typed) == session
-
-
 def test_completion_loads_what_it_looks_at() -> None:
     shell = Shell(setup=FIRST + OPEN)
     rows(shell, "root.ship = {name = 'Argo', crew = {{role = 'captain'}}}", "commit()")
