@@ -58,7 +58,15 @@ _entry = partial(tuple.__new__, Entry)
 
 def size(payload_bytes: int) -> int:
     """Bytes that an entry with that payload occupies, header and padding included."""
-    return (HEADER_BYTES + payload_bytes + 7) & ~7
+    return (payload_bytes + _ROUND) & ~(_UNIT - 1)
+
+
+def extents(slots: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Offset in the store and `size`, in bytes, of the entries that these pointers (columns of POINTER) name."""
+    import numpy
+
+    starts = (slots["tag"] & numpy.uint64(C.ID_MASK)).astype(numpy.int64) * _UNIT
+    return starts, (slots["payload_bytes"].astype(numpy.int64) + _ROUND) & ~(_UNIT - 1)
 
 
 def encode(kind: int, identity: int, payload: bytes) -> tuple[bytes, int]:

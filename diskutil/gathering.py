@@ -33,10 +33,10 @@ def tables(store: Store, ids: list[int]) -> list[bytes | None]:
     payloads: list[bytes | None] = [None] * len(ids)
     wanted = numpy.array(ids, numpy.int64)
     slots = _slots(store, wanted)
-    starts = (slots["tag"] & numpy.uint64(C.ID_MASK)).astype(numpy.int64) * C.PLACE_UNIT_BYTES
-    ends = starts + ((slots["payload_bytes"].astype(numpy.int64) + entries.HEADER_BYTES + 7) & ~7)
+    starts, sizes = entries.extents(slots)
+    ends = starts + sizes
     small = (slots["tag"] >> C.ID_BITS == C.KIND_TABLE) & (slots["payload_bytes"] <= TOGETHER_BYTES)
-    candidates = numpy.flatnonzero(small & _inside(store, starts, ends))
+    candidates = numpy.flatnonzero(small & store.geometry.holds_each(starts, sizes))
     order = candidates[numpy.argsort(starts[candidates], kind="stable")]
     for run in _runs(order, starts, ends):
         first = int(starts[run[0]])
@@ -74,15 +74,6 @@ def _slots(store: Store, ids: numpy.ndarray) -> numpy.ndarray:
             pointer = changed[identity]
             slots[place] = (pointer.tag, pointer.payload_bytes, pointer.crc) if pointer else (0, 0, 0)
     return slots
-
-
-def _inside(store: Store, starts: numpy.ndarray, ends: numpy.ndarray) -> numpy.ndarray:
-    """Whether those bytes lie within one segment of the log each."""
-    geometry = store.geometry
-    first = starts - geometry.log_lba * C.SECTOR_BYTES
-    last = first + (ends - starts) - 1
-    size = geometry.segment_bytes
-    return (first >= 0) & (last < geometry.segment_count * size) & (first // size == last // size)
 
 
 def _runs(order: numpy.ndarray, starts: numpy.ndarray, ends: numpy.ndarray) -> Iterator[numpy.ndarray]:

@@ -5,11 +5,14 @@ LBAs count sectors, offsets bytes, places units of 8 bytes, all from the start o
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from khoros.formats import constants as C
 
 from .records import Record
+
+if TYPE_CHECKING:
+    import numpy
 
 
 class Geometry(NamedTuple):
@@ -67,3 +70,10 @@ class Geometry(NamedTuple):
         last = first + length - 1
         return (0 <= first <= last < self.segment_count * self.segment_bytes
                 and first // self.segment_bytes == last // self.segment_bytes)
+
+    def holds_each(self, offsets: numpy.ndarray, lengths: numpy.ndarray) -> numpy.ndarray:
+        """`holds` of many at once; lengths of 1 at least."""
+        first = offsets - self.log_lba * C.SECTOR_BYTES
+        last = first + lengths - 1
+        return ((first >= 0) & (last < self.segment_count * self.segment_bytes)
+                & (first // self.segment_bytes == last // self.segment_bytes))

@@ -26,7 +26,6 @@ from .records import Pointer
 _SLOT = derive.dtype(POINTER)
 # So many numbers are worked on at a time.
 _PIECE = 1 << 16
-_ROUND = entries.HEADER_BYTES + C.PLACE_UNIT_BYTES - 1
 
 
 def _used(number: int, data: bytes) -> tuple[Any, Any]:
@@ -85,13 +84,10 @@ class Live:
         totals: Counter[int] = Counter()
         objects, outside = 0, numpy.zeros(0, numpy.int64)
         for start in range(0, len(ids), _PIECE):
-            piece = slots[start : start + _PIECE]
-            sizes = (piece["payload_bytes"].astype(numpy.int64) + _ROUND) & ~(C.PLACE_UNIT_BYTES - 1)
-            first = (piece["tag"] & numpy.uint64(C.ID_MASK)).astype(numpy.int64) * C.PLACE_UNIT_BYTES
-            first -= geometry.log_lba * C.SECTOR_BYTES
-            last, size = first + sizes - 1, geometry.segment_bytes
-            inside = (first >= 0) & (last < geometry.segment_count * size) & (first // size == last // size)
-            segments, which = numpy.unique(first[inside] // size, return_inverse=True)
+            starts, sizes = entries.extents(slots[start : start + _PIECE])
+            inside = geometry.holds_each(starts, sizes)
+            in_log = starts[inside] - geometry.log_lba * C.SECTOR_BYTES
+            segments, which = numpy.unique(in_log // geometry.segment_bytes, return_inverse=True)
             taken = numpy.bincount(which, sizes[inside], len(segments)).astype(numpy.int64)
             totals.update(dict(zip(segments.tolist(), taken.tolist(), strict=True)))
             objects += int(inside.sum())

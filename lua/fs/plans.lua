@@ -58,10 +58,8 @@ function methods:take()
 end
 
 local function adopt(self, v, how)
-  local used <const>, children <const> = self.used + 1, self.children
-  local id <const> = self.ids[used]
-  self.used, self.promised = used, self.promised - 1
-  self.adopted[used] = v
+  local id <const>, children <const> = self:take(), self.children
+  self.adopted[self.used] = v
   how(self.map, id, v)
   children[#children + 1] = v
   return id
@@ -117,9 +115,8 @@ function methods:begin(id, t)
 end
 
 local function add(self, id, kind, payload, expected, base)
-  local entries <const> = self.entries
-  local n <const> = entries.count + 1
-  entries.count, entries.ids[n], entries.kinds[n], entries.payloads[n], entries.expected[n] = n, id, kind, payload, expected
+  columns.add(self.entries, id, kind, payload, expected)
+  local n <const> = self.entries.count
   self.tables[n], self.bases[n] = self.table, base
   return n
 end
@@ -171,21 +168,6 @@ local function take_out(self, i)
   entries.count = n - 1
 end
 
--- Takes back the writing of an entry that is no object by itself: what stood there before is removed. -> was it written?
-function methods:withdraw(id)
-  local entries <const> = self.entries
-  for i = 1, entries.count do
-    if entries.ids[i] == id and entries.kinds[i] ~= layout.KIND_DELETE then
-      entries.kinds[i], entries.payloads[i], self.records[i] = layout.KIND_DELETE, "", false
-      if entries.expected[i] == 0 then
-        take_out(self, i)
-      end
-      return true
-    end
-  end
-  return false
-end
-
 -- -> the number of the entry with this id | nil
 local function entry_of(self, id)
   for i = 1, self.entries.count do
@@ -193,6 +175,19 @@ local function entry_of(self, id)
       return i
     end
   end
+end
+
+-- Takes back the writing of an entry that is no object by itself: what stood there before is removed. -> was it written?
+function methods:withdraw(id)
+  local entries <const>, i <const> = self.entries, entry_of(self, id)
+  if not i or entries.kinds[i] == layout.KIND_DELETE then
+    return false
+  end
+  entries.kinds[i], entries.payloads[i], self.records[i] = layout.KIND_DELETE, "", false
+  if entries.expected[i] == 0 then
+    take_out(self, i)
+  end
+  return true
 end
 
 -- -> the table of the object that the entry with this id belongs to | nil

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
-from types import ModuleType
 
 import pyte
 import pytest
 
 from tests.documents.test_documents import DOCUMENTS
+from tests.support import scripts
 from tests.support.guest import REPOSITORY
 
 PICTURES = REPOSITORY / "docs/pictures"
 LARGEST_BYTES = 64 << 10
 # What ps() shows of one process.
 PROCESS_ROW = re.compile(r" *\d+  (ready|running|waiting) ")
-
-
-def load_maker() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("khoros_pictures", PICTURES / "make.py")
-    assert specification is not None and specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
-MAKER = load_maker()
+MAKER = scripts.load(PICTURES / "make.py", "khoros_pictures")
 
 
 def read_cast(file: Path) -> tuple[dict, list[tuple[float, str]]]:

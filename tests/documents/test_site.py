@@ -6,31 +6,20 @@ half a minute to install and ten seconds of CPU time.
 
 from __future__ import annotations
 
-import importlib.util
 import posixpath
 import re
 import subprocess
-from types import ModuleType
 
 import pytest
 
 from tests.documents.blocks import blocks, without_blocks
 from tests.documents.test_documents import DOCUMENTS, anchors, name
+from tests.support import scripts
 from tests.support.guest import BUILD, REPOSITORY
 
 CONFIGURATION = (REPOSITORY / "mkdocs.yml").read_text()
-
-
-def load_hooks() -> ModuleType:
-    """docs/site.py under a name of its own: `site` is Python's."""
-    specification = importlib.util.spec_from_file_location("khoros_site", REPOSITORY / "docs/site.py")
-    assert specification is not None and specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
-SITE = load_hooks()
+# Under a name of its own: `site` is Python's.
+SITE = scripts.load(REPOSITORY / "docs/site.py", "khoros_site")
 PAGES = {SITE.page_of(name(path)): path for path in DOCUMENTS}
 FILES = {*PAGES, *(str(path.relative_to(REPOSITORY / "docs")) for path in (REPOSITORY / "docs").rglob("*") if path.is_file())}
 

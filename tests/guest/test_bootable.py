@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 import khoros
 from khoros.diskutil import creation
-from tests.support.guest import PATIENCE_SECONDS
+from tests.support import bochs
 
 pytestmark = [pytest.mark.guest, pytest.mark.usefixtures("kernel")]
 
-BOCHS = """
-megs: 64
-romimage: file=/usr/share/bochs/BIOS-bochs-latest
-vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
-ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
+BOCHS_DRIVE = """ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
 ata0-master: type=disk, path="{disk}", mode=flat
-boot: disk
-com1: enabled=1, mode=file, dev={com1}
-log: {log}
-panic: action=fatal
-display_library: rfb, options="timeout=0"
-plugin_ctrl: speaker=0
-sound: driver=dummy, waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
-speaker: enabled=0
-"""
+boot: disk"""
 
 
 @pytest.fixture
@@ -58,21 +43,5 @@ def test_it_boots_commits_and_is_read_on_the_host(boot, disk):
 @pytest.mark.slow
 def test_it_boots_in_bochs(disk, tmp_path):
     """Up to the banner that names the disk; Bochs has no keyboard here."""
-    program = shutil.which("bochs")
-    if program is None or not Path("/usr/share/bochs/VGABIOS-lgpl-latest").exists():
-        pytest.skip("bochs and bochsbios are not installed")
-    com1 = tmp_path / "com1"
-    (tmp_path / "bochsrc").write_text(BOCHS.format(disk=disk, com1=com1, log=tmp_path / "log"))
-    (tmp_path / "continue").write_text("c\n")
-    bochs = subprocess.Popen(
-        [program, "-q", "-f", tmp_path / "bochsrc", "-rc", tmp_path / "continue"], cwd=tmp_path,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not (com1.exists() and b"help() shows" in com1.read_bytes()):
-            assert time.monotonic() < deadline and bochs.poll() is None, (tmp_path / "log").read_text()[-2000:]
-            time.sleep(0.2)
-    finally:
-        bochs.kill()
-        bochs.wait()
-    assert b"0 objects, clean" in com1.read_bytes()
+    shown = bochs.serial_output(tmp_path, BOCHS_DRIVE.format(disk=disk), lambda text: b"help() shows" in text)
+    assert b"0 objects, clean" in shown

@@ -4,7 +4,6 @@ off the screen's pixels."""
 from __future__ import annotations
 
 import shutil
-import subprocess
 import time
 from pathlib import Path
 
@@ -12,27 +11,16 @@ import pytest
 
 import khoros
 from khoros.diskutil import creation
+from tests.support import bochs
 from tests.support.guest import ISO, PATIENCE_SECONDS, Guest, plain
 from tests.support.picture import Font, Picture
 
 pytestmark = pytest.mark.guest
 
 OVMF_CODE, OVMF_VARIABLES = Path("/usr/share/OVMF/OVMF_CODE.fd"), Path("/usr/share/OVMF/OVMF_VARS.fd")
-BOCHS = """
-megs: 64
-romimage: file=/usr/share/bochs/BIOS-bochs-latest
-vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
-ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15
+BOCHS_DRIVE = """ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15
 ata1-master: type=cdrom, path="{iso}", status=inserted
-boot: cdrom
-com1: enabled=1, mode=file, dev={com1}
-log: {log}
-panic: action=fatal
-display_library: rfb, options="timeout=0"
-plugin_ctrl: speaker=0
-sound: driver=dummy, waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
-speaker: enabled=0
-"""
+boot: cdrom"""
 
 
 def picture(guest: Guest, file: Path) -> Picture:
@@ -149,21 +137,5 @@ def test_a_safe_start_is_chosen_in_the_menu_under_uefi(boot, firmware):
 
 @pytest.mark.slow
 def test_the_iso_boots_in_bochs(tmp_path, kernel):
-    program = shutil.which("bochs")
-    if program is None or not Path("/usr/share/bochs/VGABIOS-lgpl-latest").exists():
-        pytest.skip("bochs, bochsbios and vgabios are not installed")
-    com1, log = tmp_path / "com1", tmp_path / "log"
-    (tmp_path / "bochsrc").write_text(BOCHS.format(iso=ISO, com1=com1, log=log))
-    (tmp_path / "continue").write_text("c\n")
-    bochs = subprocess.Popen(
-        [program, "-q", "-f", tmp_path / "bochsrc", "-rc", tmp_path / "continue"], cwd=tmp_path,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not (com1.exists() and com1.read_bytes().endswith(b"> ")):
-            assert time.monotonic() < deadline and bochs.poll() is None, log.read_text()[-2000:]
-            time.sleep(0.2)
-    finally:
-        bochs.kill()
-        bochs.wait()
-    assert b"help() shows" in com1.read_bytes()
+    shown = bochs.serial_output(tmp_path, BOCHS_DRIVE.format(iso=ISO), lambda text: text.endswith(b"> "))
+    assert b"help() shows" in shown

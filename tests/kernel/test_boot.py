@@ -10,6 +10,7 @@ import re
 import struct
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import google_crc32c
@@ -164,14 +165,12 @@ def test_another_flag_builds_anew(tmp_path: Path) -> None:
     assert "gcc" in make(*target, "EXTRA_CFLAGS=-DANOTHER").stdout
 
 
-def test_panic_is_on_the_screen_too(tmp_path: Path) -> None:
-    """White on red from the first line; read out of the VGA memory by the monitor."""
-    serial, screen = tmp_path / "serial", tmp_path / "screen"
+def stopped_by_a_panic(serial: Path, boot: Sequence[str | Path], commands: str) -> None:
+    """Boots so, and once the panic stands on the serial line gives these commands to the monitor."""
     with subprocess.Popen(
         [
             "qemu-system-x86_64", "-nodefaults", "-no-reboot", "-display", "none", "-vga", "std",
-            "-accel", "tcg", "-kernel", image("elf"), "-append", "panic undefined",
-            "-serial", f"file:{serial}", "-monitor", "stdio",
+            "-accel", "tcg", *boot, "-serial", f"file:{serial}", "-monitor", "stdio",
         ],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
     ) as machine:  # fmt: skip
@@ -181,11 +180,15 @@ def test_panic_is_on_the_screen_too(tmp_path: Path) -> None:
                 assert machine.poll() is None, serial.read_bytes()
                 assert time.monotonic() < deadline, serial.read_bytes()
                 time.sleep(0.02)
-            machine.communicate(
-                f'pmemsave 0xb8000 4000 "{screen}"\nquit\n'.encode(), PATIENCE_SECONDS
-            )
+            machine.communicate(f"{commands}\nquit\n".encode(), PATIENCE_SECONDS)
         finally:
             machine.kill()
+
+
+def test_panic_is_on_the_screen_too(tmp_path: Path) -> None:
+    """White on red from the first line; read out of the VGA memory by the monitor."""
+    serial, screen = tmp_path / "serial", tmp_path / "screen"
+    stopped_by_a_panic(serial, ("-kernel", image("elf"), "-append", "panic undefined"), f'pmemsave 0xb8000 4000 "{screen}"')
     cells = screen.read_bytes()
     rows = [cells[row : row + 160 : 2].decode("cp437").rstrip() for row in range(0, 4000, 160)]
     assert "KHOROS PANIC in CPU: invalid opcode (vector 6)" in rows, rows
@@ -200,22 +203,7 @@ def test_panic_is_drawn_where_the_screen_is_a_picture(tmp_path: Path) -> None:
     settings = os.path.relpath(HERE / "graphics.cfg", HERE.parents[1] / "kernel")
     made = make("iso", f"ISO={os.path.relpath(iso, HERE.parents[1] / 'kernel')}", f"BIOS_SETTINGS={settings}")
     assert made.returncode == 0, made.stdout + made.stderr
-    with subprocess.Popen(
-        [
-            "qemu-system-x86_64", "-nodefaults", "-no-reboot", "-display", "none", "-vga", "std",
-            "-accel", "tcg", "-cdrom", iso, "-serial", f"file:{serial}", "-monitor", "stdio",
-        ],
-        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-    ) as machine:  # fmt: skip
-        try:
-            deadline = time.monotonic() + PATIENCE_SECONDS
-            while not (serial.exists() and b"The machine is stopped" in serial.read_bytes()):
-                assert machine.poll() is None, serial.read_bytes()
-                assert time.monotonic() < deadline, serial.read_bytes()
-                time.sleep(0.02)
-            machine.communicate(f'screendump "{screen}"\nquit\n'.encode(), PATIENCE_SECONDS)
-        finally:
-            machine.kill()
+    stopped_by_a_panic(serial, ("-cdrom", iso), f'screendump "{screen}"')
     picture = Picture.of_screendump(screen, Font.built())
     text = picture.text(place=(0, 0))
     assert "KHOROS PANIC in CPU: invalid opcode (vector 6)" in text, text
